@@ -259,14 +259,13 @@ def ample_table(scores: Scores) -> str:
 def ways_table(scores: Scores) -> str:
     """Ways to fine-tune, all equally long, and what pruning costs after each."""
     lines = []
-    patterns = sorted({key[:2] for key in scores.ways if key[0] != "dense"}, key=_by_sparsity)
-    for pattern, sparsity in patterns:
+    for pattern, sparsity in sorted({key[:2] for key in scores.ways}, key=_by_sparsity):
+        ways = [scores.ways.get((pattern, sparsity, way), {}) for way in _TUNING]
+        seeds = {seed for way in ways for seed in way}
         once = scores.tuned.get((pattern, sparsity), {})
-        cells = [list(scores.ways.get((pattern, sparsity, way), {}).values()) for way in _TUNING]
-        written_cells = map(written, (list(once.values()), *cells))
-        lines.append([pattern, f"{100 * sparsity:g} %", *written_cells])
-    dense = [list(scores.ways.get(("dense", 0.0, way), {}).values()) for way in _TUNING]
-    lines.insert(0, ["dense", "0 %", *map(written, (list(scores.dense.values()), *dense))])
+        cells = [[test for seed, test in once.items() if seed in seeds]]
+        cells += [list(way.values()) for way in ways]
+        lines.append([pattern, f"{100 * sparsity:g} %", *map(written, cells)])
     return table(["pattern", "sparsity", "as the tables, once", *_TUNING.values()], lines)
 
 

@@ -123,6 +123,8 @@ def _claimed(seeds: list[int]) -> Iterator[Row]:
         yield from _tuned("ptb650brief", seed, ("unstructured", *GLOBAL), (0.8, 0.6))
     for seed in seeds:
         yield from _tuned(network, seed, POWERS, SPARSITIES)
+    for seed in seeds[1:]:
+        yield from _tuning(network, seed)
 
 
 def _tuning(network: str, seed: int) -> Iterator[Row]:

@@ -26,7 +26,8 @@ from csb_format import Model
 from csb_format.files.folders import temporary_folder
 from engine.native import library as native
 from engine.native import model as native_model
-from engine.native.model import NativeModel, NativeStream
+from engine.native.model import NativeModel
+from engine.native.stream import NativeStream
 
 from ..record import processor
 
@@ -35,7 +36,7 @@ __all__ = ["rows"]
 TURN = 500  # steps
 QUOTA = 20  # percent of a core
 GROUPS = Path("/sys/fs/cgroup/cpu")
-Streams = dict[str, NativeStream]
+Streams = dict[str, NativeStream[NativeModel]]
 Place = Callable[[int], AbstractContextManager[None]]
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from csb_format import Model
 from csb_format.random_models import random_frames, random_network
 from engine.native.library import kernels
-from engine.native.model import NativeModel, NativeStream
+from engine.native.model import NativeModel
+from engine.native.stream import NativeStream
 
 from ..record import processor
 
@@ -91,7 +92,7 @@ def _latency(demo: dict[str, Any], kernel: str, steps: int) -> dict[str, Any]:
     return row | {"p50": float(p50), "p99": float(p99), "p99.9": float(p999)}
 
 
-def _least(streams: dict[Any, NativeStream], rounds: int) -> dict[Any, float]:
+def _least(streams: dict[Any, NativeStream[NativeModel]], rounds: int) -> dict[Any, float]:
     """The fastest step of each, in turns: what others do on the machine only adds."""
     frames = {key: _frames(stream.model.model, 8) for key, stream in streams.items()}
     least = dict.fromkeys(streams, np.inf)
@@ -101,7 +102,9 @@ def _least(streams: dict[Any, NativeStream], rounds: int) -> dict[Any, float]:
     return least
 
 
-def _product(columns: int, banks: int, kept: int, kernel: str, units: int = ROWS) -> NativeStream:
+def _product(
+    columns: int, banks: int, kept: int, kernel: str, units: int = ROWS
+) -> NativeStream[NativeModel]:
     return NativeModel(_network(columns, banks, kept, units), kernel).start()
 
 

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.board import Board, board, board_names
-from boards.cells.clocks import kind_of
+from boards.cells.clocks import Times, kind_of
 from boards.cells.learned import TARGETS, Learned, Residual, parse, shares, shipped
 from boards.cells.structure import counted
 from boards.cells.usage import RESOURCES, Usage
@@ -33,7 +33,7 @@ from boards.families.family import Part
 from compiler.array.design import Design
 from engine.native.library import kernels
 from sparseflow.tune.network import Network
-from sparseflow.tune.prediction.build import clocks_of, errors
+from sparseflow.tune.prediction.build import clocks_of, errors, times_of
 from sparseflow.tune.prediction.draw import Drawn
 from sparseflow.tune.prediction.fit import weights_of
 from sparseflow.tune.prediction.routed import routed
@@ -95,7 +95,7 @@ def main(
 ) -> None:
     """Judge, print a table, write JSON."""
     samples = read(COUNTED)
-    rows = [*cells(samples, shipped()), *unseen(samples), *clocks()]
+    rows = [*cells(samples, shipped()), *unseen(samples), *clocks(), *builds()]
     if cpu:
         rows += steps(*((8, 4) if smallest else NETWORKS))
     elif json and json.exists():
@@ -278,6 +278,30 @@ def clocks() -> Iterator[dict[str, Any]]:
     coverage = round(sum(inside) / len(inside), 4)
     yield about | {"method": "predicted", "coverage": coverage} | _judged(off)
     yield about | {"method": "noted of the part"} | _judged(plain)
+
+
+def builds() -> Iterator[dict[str, Any]]:
+    """Processor seconds of each design's build by all others of its family, beside their mean."""
+    rows = [row for path in ROUTED for row in routed(path) if row.get("cpu_seconds")]
+    off, plain, inside = [], [], []
+    for design in dict.fromkeys(row["design"] for row in rows):
+        mine = [row for row in rows if row["design"] == design]
+        family = board(mine[0]["board"]).family.name
+        rest = [row for row in rows if row not in mine
+                and board(row["board"]).family.name == family]  # fmt: skip
+        if family not in (found := times_of(rest)):
+            continue
+        took = exp(float(np.mean([log(row["cpu_seconds"]) for row in mine])))
+        luts = round(exp(float(np.mean([log(row["lut"]) for row in mine]))))
+        median, low, high = Times(**found[family]).of(luts)
+        off.append(median / took - 1)
+        plain.append(float(np.mean([row["cpu_seconds"] for row in rest])) / took - 1)
+        inside.append(low <= took <= high)
+    about = {"target": "build time", "board": "all",
+             "held_out": f"{len(off)}, each by all others"}  # fmt: skip
+    coverage = round(sum(inside) / len(inside), 4)
+    yield about | {"method": "predicted", "coverage": coverage} | _judged(off)
+    yield about | {"method": "mean of all"} | _judged(plain)
 
 
 def steps(taught: int, judged: int) -> Iterator[dict[str, Any]]:

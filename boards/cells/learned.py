@@ -21,7 +21,7 @@ from compiler.array.design import Design, bits_for
 
 from ..board import Board
 from ..memories import working_pes
-from .clocks import Clocks, kind_of
+from .clocks import Clocks, Times, kind_of
 from .structure import Count, counted
 from .usage import Usage
 
@@ -108,10 +108,13 @@ class Learned:
         By family, then by count.
     clocks : mapping of str to Clocks
         By :func:`~boards.cells.clocks.kind_of` a board's device.
+    times : mapping of str to Times
+        Of builds, by family.
     """
 
     families: Mapping[str, Mapping[str, Residual]] = field(default_factory=dict)
     clocks: Mapping[str, Clocks] = field(default_factory=dict)
+    times: Mapping[str, Times] = field(default_factory=dict)
 
     def likely(self, design: Design, board: Board) -> Usage:
         """Cells: learned where designs like it were counted, else structural."""
@@ -165,7 +168,9 @@ def parse(text: str, name: str = SHIPPED) -> Learned:
             family: {name: _residual(counts[name]) for name in TARGETS if name in counts}
             for family, counts in found["families"].items()
         }
-        return Learned(families, {kind: Clocks(**one) for kind, one in found["clocks"].items()})
+        clocks = {kind: Clocks(**one) for kind, one in found["clocks"].items()}
+        times = {family: Times(**one) for family, one in found.get("times", {}).items()}
+        return Learned(families, clocks, times)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LearnedError(
             f"{name}: nothing learned ({type(error).__name__}: {error}); give what `predict build` "

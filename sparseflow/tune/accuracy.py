@@ -23,13 +23,13 @@ from .hardware import Candidate, candidates, front
 from .learned import Scale, carried
 from .patterns import Pattern, Sizes, features, kept_energy, patterns
 from .search import Choice, Search
-from .training import CALL
+from .training import CALL, model_name
 
 __all__ = ["Asked", "Dense", "Found", "Point", "seconds_of", "target_of", "tuned"]
 
 TOGETHER = 4  # trainings that are proposed at a time
 LEAST = 1e-3  # of a loss, or of the dense one: what counts as a difference at least
-VERSION = "1"  # of what a training does
+VERSION = "2"  # of what a training does and leaves
 Told = Callable[[str], None]
 
 
@@ -130,6 +130,8 @@ class Found:
         Patterns that there are.
     samples : list of dict
         Features and losses, for the next search.
+    models : dict of (Pattern, (int, int)) to str
+        Digests of packed models in the store, by pattern and bits.
     """
 
     trainings: dict[Pattern, list[float]] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class Found:
     seconds: float = 0.0
     choices: int = 0
     samples: list[dict[str, Any]] = field(default_factory=list)
+    models: dict[tuple[Pattern, tuple[int, int]], str] = field(default_factory=dict)
 
     @property
     def front(self) -> list[Point]:
@@ -151,7 +154,11 @@ class Found:
 
     def best(self, most: float) -> Point | None:
         """The fastest that loses no more; of equals the one that takes least."""
-        return min((p for p in self.points if p.loss <= most + 1e-9), key=_price, default=None)
+        return next(iter(self.allowed(most)), None)
+
+    def allowed(self, most: float) -> list[Point]:
+        """Those of the front that lose no more, fastest first."""
+        return [point for point in self.front if point.loss <= most + 1e-9]
 
 
 def _price(one: Point) -> tuple[float, float, float]:
@@ -280,6 +287,7 @@ class _Run:
             told = {}
             for key, outcome in run_tasks(tasks, self.store, self.engine):
                 told[key] = self._losses(key, outcome)
+                self._keep_models(found, by_key[key], outcome)
                 found.seconds += outcome.seconds
                 self._say(by_key[key], told[key], outcome.seconds)
             for key in keys:  # in the order of the proposals, whichever came first
@@ -305,6 +313,10 @@ class _Run:
             raise ValueError(f"the training {key} failed: {outcome.failure['text']}\n{outcome.log}")
         losses: list[float] = outcome.value["losses"]
         return losses
+
+    def _keep_models(self, found: Found, pattern: Pattern, outcome: Outcome) -> None:
+        for bits in self.asked.bits:
+            found.models[pattern, bits] = self.store.put(outcome.files[model_name(*bits)])
 
     def _say(self, pattern: Pattern, losses: Sequence[float], seconds: float) -> None:
         kept = ", ".join(f"{name} {keep}" for name, keep in pattern.keeps)

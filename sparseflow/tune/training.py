@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CALL", "loss_of", "train"]
+__all__ = ["CALL", "loss_of", "model_name", "train"]
 
 CALL = f"{__name__}:train"
 
@@ -28,7 +28,8 @@ def train(arguments: dict[str, Any], inputs: Mapping[str, Path], folder: Path) -
     Returns
     -------
     dict
-        ``losses``: by bits, of the integer model; ``float``: of the pruned network.
+        ``losses``: by bits, of the integer model; ``float``: of the pruned network. The packed
+        models come back as files, under :func:`model_name`.
     """
     from ..steps.pipeline import pack, prune_checkpoint
 
@@ -39,16 +40,22 @@ def train(arguments: dict[str, Any], inputs: Mapping[str, Path], folder: Path) -
         wishes=arguments["wishes"], epochs=arguments["epochs"], seed=arguments["seed"],
     )  # fmt: skip
     losses, real = [], 0.0
+    (folder / "kept").mkdir()
     for value, act in arguments["bits"]:
         told = folder / "told.json"
         pack(
-            pruned=pruned, calibration=files["data"], out=folder / "model.safetensors",
+            pruned=pruned, calibration=files["data"], out=folder / "kept" / model_name(value, act),
             value_bits=value, act_bits=act, data=judged, figures_file=told,
         )  # fmt: skip
         models = json.loads(told.read_text("utf-8"))["scores"]["models"]
         losses.append(loss_of(models["fixed"]))
         real = loss_of(models["pruned"])
     return {"losses": losses, "float": real}
+
+
+def model_name(value_bits: int, act_bits: int) -> str:
+    """Of the packed model in some bits, among the files of a training."""
+    return f"{value_bits}x{act_bits}.safetensors"
 
 
 def loss_of(figures: Mapping[str, float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ...steps.options import TuneOptions
+from .routing import check_routes, clock_words, place_and_route, row_of, table_of
 
 if TYPE_CHECKING:
+    from sim.jobs.store import Store
+
     from ...tune.accuracy import Asked, Dense, Found, Point
+    from ...tune.route import Routed
 
 __all__ = ["search"]
 
@@ -44,24 +49,53 @@ def search(given: TuneOptions) -> None:
             check_written(name, place, given.model)
     if given.out:
         _check_out(given.out, given.model, given.data)
+    if given.route:
+        check_routes(given, given.model)
     asked = _asked(given)
     dense = dense_of(given.model, given.data, given.val)
     say(f"dense: loss {dense.loss:.4g}; allowed {dense.allowed(asked.target):.4g}")
     if given.val is None:
         say("note: scored on what is trained on; --val takes sequences that are not")
     engine = engine_named(given.engine, given.jobs, given.scheduler)
-    found = tuned(asked, dense, Store(given.work), engine, say)
+    store = Store(given.work)
+    found = tuned(asked, dense, store, engine, say)
     best = found.best(dense.allowed(asked.target))
-    record = _record(given, asked, dense, found, best)
+    stands = _routed(given, asked, dense, found, store)
+    if stands:
+        best = min(stands, key=lambda point: stands[point].microseconds or math.inf)
+    fails = bool(stands) and not any(one.built for one in stands.values())
+    record = _record(given, asked, dense, found, best, stands)
     Console().print(_table(record))
+    if given.route:
+        Console().print(table_of(record["routed"]))
     for row in record["front"][:SHOWN] if best is None else [record["best"]]:
         for line in row["commands"]:
             Console().print(line, highlight=False, markup=False, soft_wrap=True)
     _write(given, record)
-    if given.out and best:
-        _build(given, best, dense)
+    if given.out and fails:
+        say(f"nothing is built in {given.out}: none of these points came to a bitstream")
+    elif given.out and best:
+        _build(given, best, dense, stands.get(best))
     elif given.out:
         say(f"nothing is built in {given.out}: no point loses as little as --target allows")
+
+
+def _routed(
+    given: TuneOptions, asked: Asked, dense: Dense, found: Found, store: Store
+) -> dict[Point, Routed]:
+    """The fastest points that lose no more than is allowed, placed and routed."""
+    from ...tune.route import Site
+
+    points = found.allowed(dense.allowed(asked.target))[: given.route]
+    if not points:
+        return {}
+    sites = [
+        Site(f"{one.pattern.key}-{one.bits[0]}x{one.bits[1]}-{one.array.design.pes}x"
+             f"{one.array.design.lanes}", found.models[one.pattern, one.bits],
+             one.array.design.pes, one.array.design.lanes, one.array.cycles)
+        for one in points
+    ]  # fmt: skip
+    return dict(zip(points, place_and_route(given, sites, store), strict=True))
 
 
 def _check_out(out: Path, *read: Path) -> None:
@@ -107,7 +141,12 @@ def _earlier(path: Path) -> Mapping[str, Any]:
 
 
 def _record(
-    given: TuneOptions, asked: Asked, dense: Dense, found: Found, best: Point | None
+    given: TuneOptions,
+    asked: Asked,
+    dense: Dense,
+    found: Found,
+    best: Point | None,
+    stands: Mapping[Point, Routed],
 ) -> dict[str, Any]:
     """The search for programs, and for its page."""
     allowed = dense.allowed(asked.target)
@@ -123,14 +162,27 @@ def _record(
         "trainings": len(found.trainings),
         "seconds": round(found.seconds, 1),
         "seed": asked.seed,
-        "front": [_row(given, one, dense) for one in found.front],
-        "best": _row(given, best, dense) if best else None,
+        "front": [_row(given, one, dense, stands.get(one)) for one in found.front],
+        "best": _row(given, best, dense, stands.get(best)) if best else None,
+        "routed": [
+            {
+                "banks": one.pattern.banks,
+                "keeps": dict(one.pattern.keeps),
+                "loss": one.loss,
+                "value_bits": one.bits[0],
+                "act_bits": one.bits[1],
+            }
+            | row_of(made)
+            for one, made in stands.items()
+        ],
         "points": [[p.array.microseconds, p.loss, p.array.share] for p in found.points],
         "samples": found.samples,
     }
 
 
-def _row(given: TuneOptions, one: Point, dense: Dense) -> dict[str, Any]:
+def _row(
+    given: TuneOptions, one: Point, dense: Dense, made: Routed | None = None
+) -> dict[str, Any]:
     array = one.array
     return {
         "banks": one.pattern.banks,
@@ -147,11 +199,11 @@ def _row(given: TuneOptions, one: Point, dense: Dense) -> dict[str, Any]:
         "multipliers": array.usage.multipliers,
         "block_rams": array.usage.block_rams,
         "luts": array.usage.luts,
-        "commands": _commands(given, one, dense),
+        "commands": _commands(given, one, dense, made),
     }
 
 
-def _commands(given: TuneOptions, one: Point, dense: Dense) -> list[str]:
+def _commands(given: TuneOptions, one: Point, dense: Dense, made: Routed | None) -> list[str]:
     """What makes a point again: the search does the same."""
     from ...pages.made.typed import as_argument
 
@@ -167,7 +219,7 @@ def _commands(given: TuneOptions, one: Point, dense: Dense) -> list[str]:
         ["pack", pruned, "--calibration", data, "--value-bits", str(one.bits[0]), "--act-bits",
          str(one.bits[1]), *judged, "--out", packed],
         ["build", packed, "--board", given.board, "--pes", str(one.array.design.pes), "--lanes",
-         str(one.array.design.lanes), "--out", f"{folder}/{BOARD}"],
+         str(one.array.design.lanes), "--out", f"{folder}/{BOARD}", *clock_words(made)],
     ]  # fmt: skip
     return [shlex.join(["sparseflow", *line]) for line in words]
 
@@ -215,10 +267,11 @@ def _write(given: TuneOptions, record: Mapping[str, Any]) -> None:
         replace_file(given.html, page(record, typed()).encode())
 
 
-def _build(given: TuneOptions, best: Point, dense: Dense) -> None:
-    """Prune, pack and build it as its commands do."""
-    from ...steps.build import build
+def _build(given: TuneOptions, best: Point, dense: Dense, made: Routed | None) -> None:
+    """Prune, pack and build it as its commands do; what was routed is built already."""
+    from ...steps.build import SUMMARY, build
     from ...steps.pipeline import pack, prune_checkpoint
+    from ...tune.route import unpack
 
     assert given.out is not None
     assert given.data is not None
@@ -231,7 +284,11 @@ def _build(given: TuneOptions, best: Point, dense: Dense) -> None:
         pruned=pruned, calibration=given.data, out=given.out / PACKED,
         value_bits=best.bits[0], act_bits=best.bits[1], data=given.val or given.data,
     )  # fmt: skip
-    array = (best.array.design.pes, best.array.design.lanes)
-    page = build(model, given.board, given.out / BOARD, array)
+    if made and made.built:
+        unpack(made, given.out / BOARD)
+        page = made.files[SUMMARY].decode()
+    else:
+        array = (best.array.design.pes, best.array.design.lanes)
+        page = build(model, given.board, given.out / BOARD, array)
     for text in (page, f"all of it in {given.out}"):
         Console().print(text, highlight=False, markup=False, soft_wrap=True)

@@ -20,7 +20,9 @@ from . import predict_cpu as cpu
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.cells.learned import Learned
+    from sim.jobs.engines import Engine
 
+    from ...tune.prediction.build import Plan
     from ...tune.prediction.samples import Sample
 
 __all__ = ["predict_app"]
@@ -91,8 +93,8 @@ def _shown(found: Mapping[str, Any]) -> Table:
     for row in found["figures"]:
         within = f"{row['low']:g} to {row['high']:g}" if row["low"] is not None else ""
         share = f"{row['share']:.0%}" if row["share"] is not None else ""
-        table.add_row(row["name"], f"{row['predicted']:g}", within, f"{row['formula']:g}", share,
-                      row["basis"])  # fmt: skip
+        formula = f"{row['formula']:g}" if row["formula"] is not None else ""
+        table.add_row(row["name"], f"{row['predicted']:g}", within, formula, share, row["basis"])
     return table
 
 
@@ -110,6 +112,9 @@ def build(given: PredictBuildOptions) -> None:
     counts, to which a later command adds other boards, and the table that `--learned` takes. It
     stops and goes on at any moment. Needs scikit-learn; what reads the table does not.
 
+    With `--route` some of the drawn designs are placed and routed as well, over seeds: minutes to
+    an hour each.
+
     Without a board it counts nothing, and learns from `--data` alone. With `--board cpu` networks
     are timed on this processor, in seconds.
 
@@ -120,7 +125,7 @@ def build(given: PredictBuildOptions) -> None:
 
     from ...steps.checks import check_written
     from ...steps.progress import say
-    from ...tune.prediction.build import Plan, clocks_of, gathered
+    from ...tune.prediction.build import Plan, clocks_of, gathered, times_of
     from ...tune.prediction.fit import fitted
     from ...tune.prediction.samples import FRESH, read, record
 
@@ -132,6 +137,9 @@ def build(given: PredictBuildOptions) -> None:
         raise ValueError("--prior is of a processor: give it with --board cpu")
     check_written("--data", given.data)
     check_written("--out", given.out, given.data, *(given.routed or ()))
+    if given.route:
+        check_written("--placed", given.placed, given.data, given.out)
+        _kept(given.placed)
     boards = _open_boards(given.board)
     names = {one.name for one in boards}
     before = [
@@ -143,7 +151,11 @@ def build(given: PredictBuildOptions) -> None:
     plan = Plan(given.designs or DESIGNS, given.rounds, given.seed, given.multipliers)
     engine = engine_named(given.engine, given.jobs, given.scheduler)
     samples = [*before, *gathered(boards, plan, Store(given.work), engine, say)]
-    table = {"families": fitted(samples), "clocks": clocks_of(routed)}
+    if given.route:
+        rows = _placed(given, boards, plan, engine)
+        _write(given.placed, {"rows": rows})
+        routed += _routed(given.placed) if any(row["attempts"] for row in rows) else []
+    table = {"families": fitted(samples), "clocks": clocks_of(routed), "times": times_of(routed)}
     _write(given.data, {"rows": record(samples)})
     _write(given.out, table)
     for family, counts in table["families"].items():
@@ -162,6 +174,39 @@ def _open_boards(names: Sequence[str] | None) -> list[Board]:
     for one in found:
         tools_of(one)
     return found
+
+
+def _placed(
+    given: PredictBuildOptions, boards: Sequence[Board], plan: Plan, engine: Engine
+) -> list[dict[str, Any]]:
+    """Rows of the file as it was, of other boards, and of the designs that are placed now."""
+    from sim.jobs.store import Store
+
+    from ...steps.progress import say
+    from ...tune.prediction.draw import draw
+    from ...tune.prediction.place import placed
+
+    names = {one.name for one in boards}
+    count = min(given.route, plan.designs)
+    asked = [(b, drawn) for b in boards for drawn in draw(b, count, plan.seed, plan.most)]
+    seeds = range(1, given.seeds + 1)
+    return [
+        *(row for row in _kept(given.placed) if row["board"] not in names),
+        *placed(asked, seeds, Store(given.work), engine, say),
+    ]
+
+
+def _kept(path: Path) -> list[dict[str, Any]]:
+    """Rows of designs that were placed before."""
+    if not path.exists():
+        return []
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["rows"]
+        if all(isinstance(row["board"], str) for row in rows):
+            return rows
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"--placed {path}: give what an earlier `predict build --route` wrote")
 
 
 def _routed(path: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ...steps.options import TuneOptions
 from ..derived import derived
+from .routing import check_routes, clock_words, place_and_route, row_of, table_of
 
 if TYPE_CHECKING:
     from boards.board import Board
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from csb_format import Model
 
     from ...tune.hardware import Candidate
+    from ...tune.route import Routed
 
 __all__ = ["tune"]
+
+ROUTING = ("placer_seed", "seeds", "timeout")  # options that go with --route alone
 
 
 @derived(TuneOptions)
@@ -38,6 +42,9 @@ def tune(given: TuneOptions) -> None:
     With `--data` the model is a trained checkpoint, as `prune` takes it: then banks, k of every
     matrix and bits are searched too, by real trainings, and the fastest array is named whose loss
     is allowed. It stops when the budget is spent; the same command goes on where it stopped.
+
+    With `--route` the fastest points are placed and routed too, each at the fastest clock that it
+    is found to reach: cells are counted then, and the best is the one that stands.
 
     **Next:** the command of the point that you choose
     """
@@ -57,6 +64,8 @@ def tune(given: TuneOptions) -> None:
         check_written("--html", given.html, given.model)
     if given.json:
         check_written("--json", given.json, given.model, given.html)
+    if given.route:
+        check_routes(given, given.model)
     model, named = load_model(given.model), board(given.board)
     # an error that says what to do if nothing fits
     usual = fastest(model, named, given.contexts, given.largest)
@@ -65,21 +74,54 @@ def tune(given: TuneOptions) -> None:
     kept = front(every)
     rows = [_row(given, one) for one in kept]
     Console().print(_table(named, rows))
+    done = _routed(given, kept[: given.route], rows)
     for row in rows:
         Console().print(row["command"], highlight=False, markup=False, soft_wrap=True)
     Console().print(_told(every, kept, usual, time.process_time() - begun), highlight=False)
-    _write(given, model, named, every, rows, usual)
+    _write(given, model, named, every, rows, usual, [row_of(one) for one in done])
+
+
+def _routed(
+    given: TuneOptions, kept: Sequence[Candidate], rows: Sequence[dict[str, Any]]
+) -> list[Routed]:
+    """Place and route the first of the front; their commands say clock and seed from then on."""
+    if not kept:
+        return []
+    from sim.jobs.store import Store
+
+    from ...steps.progress import say
+    from ...tune.route import Site, best_of, unpack
+
+    store = Store(given.work)
+    digest = store.put(given.model.read_bytes())
+    sizes = [(one.design.pes, one.design.lanes) for one in kept]
+    sites = [Site(f"{m}x{n}", digest, m, n, one.cycles)
+             for (m, n), one in zip(sizes, kept, strict=True)]  # fmt: skip
+    done = place_and_route(given, sites, store)
+    for row, one in zip(rows, done, strict=False):
+        row["command"] = " ".join([row["command"], *clock_words(one)])
+    Console().print(table_of([row_of(one) for one in done]))
+    best = best_of(done)
+    if given.out and best:
+        unpack(best, given.out)
+        say(f"{best.site.pes} x {best.site.lanes}, all of it in {given.out}")
+    elif given.out:
+        say(f"nothing is built in {given.out}: no point came to a bitstream")
+    return done
 
 
 def _check_alone(given: TuneOptions) -> None:
     """Refuse what only a search over accuracy would do."""
     plain = TuneOptions(given.model, given.board)
-    mine = ("model", "board", "contexts", "largest", "html", "json", "data")
+    mine = ["model", "board", "contexts", "largest", "html", "json", "data", "route"]
+    if given.route:
+        mine += [*ROUTING, "out", "work", "engine", "jobs", "scheduler"]
     for field in fields(given):
         if field.name not in mine and getattr(given, field.name) != getattr(plain, field.name):
-            raise ValueError(
-                f"--{field.name} is of a search with trainings: give --data, or no --{field.name}"
-            )
+            option = f"--{field.name.replace('_', '-')}"
+            if field.name in ROUTING:
+                raise ValueError(f"{option} is of points that are routed: give --route too")
+            raise ValueError(f"{option} is of a search with trainings: give --data, or no {option}")
 
 
 def _row(given: TuneOptions, one: Candidate) -> dict[str, Any]:
@@ -143,6 +185,7 @@ def _write(
     every: Sequence[Candidate],
     rows: list[dict[str, Any]],
     usual: Choice,
+    routed: list[dict[str, Any]],
 ) -> None:
     from csb_format.files.replace import replace_file
 
@@ -156,7 +199,7 @@ def _write(
     }
     found = {"model": given.model.name, "board": board.name, "title": board.title,
              "part": board.part, "weights": model.shape.real_nonzeros, "arrays": len(every),
-             "front": rows, "points": points, "usual": best}  # fmt: skip
+             "front": rows, "points": points, "usual": best, "routed": routed}  # fmt: skip
     if given.json:
         text = json.dumps(found, indent=1, allow_nan=False) + "\n"
         replace_file(given.json, text.encode())

@@ -6,9 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from boards.tools.limits import TIMEOUT
+
 from .preparing import PruneOptions
 from .said import Said
-from .shared import SEED, BoardName, Contexts, Engine, Largest, ModelFile, Scheduler, Seed
+from .shared import (
+    PLACER_SEED,
+    SEED,
+    BoardName,
+    Contexts,
+    Engine,
+    Largest,
+    ModelFile,
+    Scheduler,
+    Seed,
+)
 from .words import EngineName
 
 __all__ = [
@@ -74,15 +86,29 @@ class TuneOptions:
         Path("build/tune")
     )
     engine: Engine = EngineName.local
-    jobs: Annotated[int, Said("Trainings at a time.", least=1)] = 1
+    jobs: Annotated[int, Said("Trainings, or places and routes, at a time.", least=1)] = 1
     scheduler: Scheduler = ""
+    route: Annotated[
+        int,
+        Said("So many of the fastest points are placed and routed, at the fastest clock that each "
+             "is found to reach.", least=0, most=100),
+    ] = 0  # fmt: skip
+    placer_seed: Annotated[int, Said("With --route: of place and route.")] = PLACER_SEED
+    seeds: Annotated[
+        int, Said("With --route: tried from --placer-seed on, of every point.", least=1, most=100)
+    ] = 1
+    timeout: Annotated[
+        float, Said("With --route: seconds given to each run of a tool.", least=1)
+    ] = TIMEOUT
     prior: Annotated[
         list[Path] | None,
         Said("What --json wrote of an earlier search, which this one begins with; repeat it."),
     ] = None
     out: Annotated[
-        Path | None, Said("Folder for the best point: pruned, packed and built for the board.")
-    ] = None
+        Path | None,
+        Said("Folder for the best point: pruned, packed and built for the board; of a packed "
+             "model the build alone, with --route."),
+    ] = None  # fmt: skip
     html: Annotated[Path | None, Said("A page with the front as a plot.")] = None
     json: Annotated[Path | None, Said("The front, for programs.")] = None
 
@@ -148,6 +174,15 @@ class PredictBuildOptions(_Counting):
         list[Path] | None,
         Said("Rows with `board` and `fmax_mhz` (JSON) that clocks are learned from; repeat it."),
     ] = None
+    route: Annotated[
+        int,
+        Said("So many of the drawn designs of every board are placed and routed too: clocks are "
+             "learned from them.", least=0, most=10_000),
+    ] = 0  # fmt: skip
+    seeds: Annotated[int, Said("With --route: of the placer, from 1 on.", least=1, most=100)] = 3
+    placed: Annotated[
+        Path, Said("With --route: all placed designs (JSON); those of other boards stay in it.")
+    ] = Path("placed.json")
     rounds: Annotated[
         int, Said("Of counting more about designs that are predicted badly.", least=0, most=20)
     ] = 2

@@ -20,7 +20,7 @@ from .draw import JUDGED, Drawn, about, draw
 from .fit import LEAST, left_out, ratios
 from .samples import FRESH, NEAR, PRIOR, Known, Sample, counted
 
-__all__ = ["BOUND", "Plan", "clocks_of", "errors", "fresh", "gathered", "worst_first"]
+__all__ = ["BOUND", "Plan", "clocks_of", "errors", "fresh", "gathered", "times_of", "worst_first"]
 
 BOUND = 0.05
 """Error of a design that is left out, above which more are drawn about it."""
@@ -122,16 +122,38 @@ def clocks_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         ``board`` and ``fmax_mhz`` of every place and route that ended well; those of one design
         (``design``, any text) count as one, at their middle.
     """
+    found = ((kind_of(board(row["board"])), row["design"], row["fmax_mhz"]) for row in rows)
+    return _spreads(found, places=2)
+
+
+def times_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Distributions of the seconds that a look-up table took to build, by family.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        ``board``, ``design``, ``lut`` and ``cpu_seconds`` of builds that ended well; rows without
+        the latter two do not count.
+    """
+    found = (
+        (board(row["board"]).family.name, row["design"], row["cpu_seconds"] / row["lut"])
+        for row in rows
+        if row.get("cpu_seconds") and row.get("lut")
+    )
+    return _spreads(found, places=6)
+
+
+def _spreads(values: Iterable[tuple[str, str, float]], places: int) -> dict[str, dict[str, Any]]:
+    """Median and deviation of every kind, of (kind, design, value)."""
     kinds: dict[str, dict[str, list[float]]] = {}
-    for row in rows:
-        kind = kinds.setdefault(kind_of(board(row["board"])), {})
-        kind.setdefault(row["design"], []).append(log(row["fmax_mhz"]))
+    for kind, design, value in values:
+        kinds.setdefault(kind, {}).setdefault(design, []).append(log(value))
     middles = {kind: [float(np.mean(one)) for one in some.values()] for kind, some in kinds.items()}
     spread, free = _pooled(middles.values())
     each = max(spread * _wider(free), _conformal(middles.values())) if free else 0.0
     return {
         kind: {
-            "median": round(exp(float(np.mean(some))), 2),
+            "median": round(exp(float(np.mean(some))), places),
             "deviation": round(each * sqrt(1 + 1 / len(some)), 4),
             "designs": len(some),
         }

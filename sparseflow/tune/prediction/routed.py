@@ -15,6 +15,10 @@ SAME = ("M", "N", "layer", "option", "value_bits", "act_bits", "model")
 """What tells designs of a board apart; devices of a kind have the same ones."""
 
 
+BUILT = ("lut", "cpu_seconds")
+"""What is known of a whole build."""
+
+
 def routed(path: Path) -> list[dict[str, Any]]:
     """What ``python -m bench.boards.bitstreams`` and others have written: ``rows``.
 
@@ -26,7 +30,8 @@ def routed(path: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``board``, ``design`` and ``fmax_mhz`` of every attempt that was routed.
+        ``board``, ``design`` and ``fmax_mhz`` of every attempt that was routed; the first of a
+        build also has its ``lut`` and ``cpu_seconds`` where these are known.
 
     Raises
     ------
@@ -44,8 +49,10 @@ def routed(path: Path) -> list[dict[str, Any]]:
 
 def _rows(rows: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        name = row.get("board")
+        name, more = row.get("board"), {n: row[n] for n in BUILT if row.get(n)}
         for one in row.get("attempts") or [row]:
             if name and (reached := one.get("fmax_mhz")):
                 design = " ".join(f"{row[field]}" for field in SAME if field in row)
-                yield {"board": board(name).name, "design": design, "fmax_mhz": float(reached)}
+                found = {"board": board(name).name, "design": design, "fmax_mhz": float(reached)}
+                yield found | more
+                more = {}

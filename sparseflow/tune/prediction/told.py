@@ -72,7 +72,11 @@ def predicted(
         "cycles": one.cycles,
         "clock_mhz": wanted,
         "met": round(clocks.met(wanted), 4) if clocks else None,
-        "figures": [*_cells(one.design, board, learned), _clock(board, clocks)],
+        "figures": [
+            *_cells(one.design, board, learned),
+            _clock(board, clocks),
+            *_build(one.design, board, learned),
+        ],
         "microseconds": one.cycles / wanted,
         "speed": speed,
     }
@@ -121,6 +125,22 @@ def _clock(board: Board, clocks: Clocks | None) -> dict[str, Any]:
         "formula": board.has.megahertz,
         "share": None,
         "basis": basis,
+    }
+
+
+def _build(design: Design, board: Board, learned: Learned) -> Iterator[dict[str, Any]]:
+    """How long place and route will take; nothing where no build of the family is known."""
+    if (times := learned.times.get(board.family.name)) is None:
+        return
+    median, low, high = (round(n / 60, 1) for n in times.of(learned.likely(design, board).luts))
+    yield {
+        "name": "build, min",
+        "predicted": median,
+        "low": low,
+        "high": high,
+        "formula": None,
+        "share": None,
+        "basis": f"a core; {times.designs} builds",
     }
 
 

@@ -90,7 +90,7 @@ def test_pes_without_rows_take_nothing() -> None:
     [
         ("[]", "nothing learned"),
         ("{}", r"KeyError: 'families'"),
-        (table(clocks={"x": {"median": -1, "deviation": 1, "designs": 1}}), "clocks about -1 MHz"),
+        (table(clocks={"x": {"median": -1, "deviation": 1, "designs": 1}}), "clocks about -1,"),
         (table(families={"ecp5": {"lut": LEVEL | {"low": 0}, "ff": LEVEL}}), "interval of 0 to"),
         (table(families={"ecp5": {"lut": {}}}), "'weights'"),
         (table(families={"ecp5": {"lut": LEVEL | {"weights": {"a": math.nan}}, "ff": LEVEL}}),

@@ -143,7 +143,7 @@ def test_a_stream_outlives_its_model_in_a_circle() -> None:
     for order in ("model", "stream"), ("stream", "model"):
         native = NativeModel(model)
         held: dict[str, Any] = {"model": native, "stream": native.start(2)}
-        users = native._users
+        users = native.users
         assert users._count == 2
         del native
         for name in order:  # as the collector does, objects still there

@@ -16,7 +16,8 @@ import pytest
 from csb_format.files.modelfile import ModelFileError, save_model
 from csb_format.model import Model
 from csb_format.random_models import random_network
-from engine.native.model import NativeModel, NativeStream
+from engine.native.model import NativeModel
+from engine.native.stream import NativeStream
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def shared() -> Model:
     return random_network(np.random.default_rng(2), 300, 320, 10, (20, 9, 9), value_bits=8, head=5)
 
 
-def goes_on(stream: NativeStream, x: Any, answers: Any) -> None:
+def goes_on(stream: NativeStream[NativeModel], x: Any, answers: Any) -> None:
     answers.put(stream.step(x))
     del stream
     answers.put("ended")

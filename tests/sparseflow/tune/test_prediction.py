@@ -12,21 +12,27 @@ import numpy as np
 import pytest
 
 from boards.board import board
+from boards.build import attempts, open_tools, top_verilog
+from boards.build.attempts import Attempt
+from boards.cells.clocks import Times
 from boards.cells.learned import parse, shipped
 from boards.cells.structure import counted, estimate
 from boards.resources import fastest
+from boards.tools.errors import BitstreamError
 from csb_format import load_model, save_model
 from csb_format.random_models import random_model
+from sim.jobs import engines
 from sim.jobs.store import Store
 from sim.jobs.task import Outcome, Task
 from sparseflow.commands.cli import app
 from sparseflow.tune.prediction import build, samples
-from sparseflow.tune.prediction.build import Plan, clocks_of, errors, fresh, gathered
+from sparseflow.tune.prediction.build import Plan, clocks_of, errors, fresh, gathered, times_of
 from sparseflow.tune.prediction.draw import WITHIN, Drawn, about, draw
 from sparseflow.tune.prediction.fit import fitted, left_out, ratios
 from sparseflow.tune.prediction.routed import routed
 from sparseflow.tune.prediction.samples import FRESH, NEAR, PRIOR, Sample, read, record
 from sparseflow.tune.prediction.told import predicted
+from tests.sparseflow.tune.routing import Inline
 
 BOARD = board("ecpix5")
 RESULTS = Path(__file__).parents[3] / "bench" / "results"
@@ -144,10 +150,64 @@ def test_clocks_are_wider_the_fewer_designs_there_are() -> None:
     assert clocks_of([*rows, *seeds])[kind]["designs"] == 3
 
 
+def test_a_build_takes_as_long_as_its_tables_do() -> None:
+    rows = [
+        {"board": name, "design": str(n), "lut": 1000 * n, "cpu_seconds": 30 * n * more}
+        for n, (name, more) in enumerate((("ecpix5", 1), ("ulx3s", 2), ("ulx3s", 0.5)), 1)
+    ]
+    found = times_of([*rows, {"board": "ulx3s", "design": "9", "fmax_mhz": 80.0}])
+    assert found["ecp5"]["median"] == pytest.approx(0.03)
+    assert found["ecp5"]["designs"] == 3
+    low, high = Times(**found["ecp5"]).of(2000)[1:]
+    assert low < 30 < 120 < high
+    assert times_of(rows[:1]) == {}
+
+
+def test_drawn_designs_are_placed_over_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = {1: 80.0, 2: 90.0}
+
+    def best_of(b: Any, work: Path, seeds: list[int], *rest: Any) -> Any:
+        if work.name == "task3":
+            raise BitstreamError("no place for it")
+        tried = [Attempt(seed, "heap", reached[seed]) for seed in seeds]
+        return tried[0], (Attempt(1, "static", failure="frozen"), *tried)
+
+    for module, name, made in (
+        (attempts, "best_of", best_of),
+        (open_tools, "make_netlist", lambda *a: None),
+        (open_tools, "pack_cells", lambda *a: {"lut": 5}),
+        (top_verilog, "emit_board", lambda *a: None),
+    ):
+        monkeypatch.setattr(module, name, made)
+    monkeypatch.setattr(engines, "LocalEngine", lambda workers: Inline(tmp_path))
+    monkeypatch.setattr(samples, "counted", lambda *a: [])
+    monkeypatch.chdir(tmp_path)
+    words = ["predict", "build", "--board", "ecpix5", "--designs", "4", "--route", "3", "--seeds",
+             "2", "--work", "store"]  # fmt: skip
+    monkeypatch.setattr(build, "counted", lambda *a: [])
+    Path("placed.json").write_text('{"rows": [{"board": "ulx3s", "attempts": []}]}')
+    assert command(*words) == 0
+    rows = json.loads(Path("placed.json").read_text())["rows"]
+    assert [row["board"] for row in rows] == ["ulx3s", *["ecpix5"] * 3]
+    assert [one["fmax_mhz"] for one in rows[1]["attempts"]] == [None, 80.0, 90.0]
+    assert [Drawn.of(row) for row in rows[1:]] == list(draw(BOARD, 3, 0))
+    clocks = json.loads(Path("learned.json").read_text())["clocks"]
+    assert clocks["LFE5UM5G 8"]["designs"] == 2
+    assert (rows[3]["attempts"], rows[3]["failure"]) == ([], "no place for it")
+    assert clocks["LFE5UM5G 8"]["median"] == pytest.approx((80 * 90) ** 0.5, abs=0.01)
+    Path("placed.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"--placed placed\.json: give what an earlier"):
+        app(words)
+
+
 def test_routed_rows_are_read(tmp_path: Path) -> None:
     found = routed(RESULTS / "boards.json")
     assert {"ecpix5", "ulx3s"} <= {row["board"] for row in found}
     assert all(row["fmax_mhz"] > 20 for row in found)
+    # a build of several attempts counts once
+    assert sum("cpu_seconds" in row for row in found) < len(found)
     path = tmp_path / "rows.json"
     for text, told in (("{}", "no routed rows"), ('{"rows": [{"board": "ulx3s"}]}', "no row has")):
         path.write_text(text)
@@ -160,7 +220,8 @@ def test_the_table_that_ships_is_learned_from_the_counts_that_are_kept() -> None
     file = Path(build.__file__).parents[3] / "boards" / "data" / "learned.json"
     kept = json.loads(file.read_text("utf-8"))
     rows = [row for name in ("boards", "protection") for row in routed(RESULTS / f"{name}.json")]
-    again = {"families": fitted(read(RESULTS / "counted.json")), "clocks": clocks_of(rows)}
+    again = {"families": fitted(read(RESULTS / "counted.json")), "clocks": clocks_of(rows),
+             "times": times_of(rows)}  # fmt: skip
     for family, counts in again["families"].items():
         for name, one in counts.items():
             weights = kept["families"][family][name].pop("weights")
@@ -202,6 +263,11 @@ def test_the_command_says_each_figure_with_its_basis(
     clocks = shipped().clock(BOARD)
     assert clocks is not None
     assert figures["MHz"]["predicted"] == round(clocks.median, 1)
+    minutes = figures["build, min"]
+    assert minutes["low"] < minutes["predicted"] < minutes["high"]
+    assert minutes["predicted"] == pytest.approx(
+        figures["LUT"]["predicted"] * shipped().times["ecp5"].median / 60, abs=0.06
+    )
     assert found["met"] == pytest.approx(clocks.met(75), abs=1e-4)
     assert "cycles a step, exact" in page
     assert command(*words, "--pes", "4", "--lanes", "2", "--clock", "400") == 0

@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from csb_format import load_model
 from csb_format.random_models import random_network
+from sim.jobs import engines
 from sparseflow.commands.cli import app
+from sparseflow.steps import build as building
 from sparseflow.tune.accuracy import seconds_of, target_of
 from sparseflow.tune.learned import Learned, Scale, carried
 from sparseflow.tune.patterns import Pattern, Sizes, features, kept_energy, patterns
 from sparseflow.tune.search import Choice, Search
+from tests.sparseflow.tune.routing import Inline, Tools
 
 SCALE = Scale(0.02, 0.03)
 SIZES = Sizes((("weight_ih_l0", 64, 12), ("weight_hh_l0", 64, 16)))
@@ -139,22 +143,53 @@ def test_budgets_and_targets_are_read() -> None:
         target_of("speed")
 
 
-@pytest.mark.slow
-def test_the_command_trains_and_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def prepared(folder: Path) -> None:
+    """A network and its data."""
     import torch
 
     from pruning.importers.checkpoint import save_weights
     from pruning.tasks.data.datasets import SequenceData, save_sequences
     from pruning.tasks.networks.sequence import SequenceClassifier
 
-    monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     frames = tuple(rng.normal(size=(4, 3)).astype(np.float32) for _ in range(8))
-    save_sequences("d.npz", SequenceData(frames, np.arange(8) % 2))
+    save_sequences(folder / "d.npz", SequenceData(frames, np.arange(8) % 2))
     torch.set_num_threads(1)
-    save_weights("n.safetensors", SequenceClassifier(3, 4, 2, 0))
+    save_weights(folder / "n.safetensors", SequenceClassifier(3, 4, 2, 0))
+
+
+@pytest.mark.slow
+def test_points_that_are_allowed_are_routed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepared(tmp_path)
+    words = ["tune", "n.safetensors", "--board", "ulx3s", "--data", "d.npz", "--trainings", "2",
+             "--bits", "8/8", "--epochs", "1", "--target", "loss<=99%", "--work", "store",
+             "--json", "f.json"]  # fmt: skip
+    command(words, capsys)
+    sizes = [(row["pes"], row["lanes"]) for row in json.loads(Path("f.json").read_text())["front"]]
+    tools = Tools({size: 120.0 for size in sizes} | {sizes[0]: 0.0})
+    monkeypatch.setattr(building, "build", tools)
+    monkeypatch.setattr(engines, "LocalEngine", lambda workers: Inline(tmp_path))
+    command([*words, "--route", "2", "--out", "best", "--html", "f.html"], capsys)
+    found = json.loads(Path("f.json").read_text())
+    failed, stands = found["routed"]
+    assert "came to nothing" in failed["failure"]
+    assert stands["clock_mhz"] == 120
+    assert (found["best"]["pes"], found["best"]["lanes"]) == sizes[1]
+    assert found["best"]["commands"][-1].endswith("--clock 120 --seed 2")
+    assert Path("best/board/sparseflow.bit").read_text() == f"{sizes[1]} 120"
+    assert load_model(Path("best/model.safetensors")).shape.real_nonzeros > 0
+    assert "Placed and routed" in Path("f.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_command_trains_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepared(tmp_path)
     words = ["tune", "n.safetensors", "--board", "icebreaker", "--data", "d.npz", "--trainings",
              "1", "--bits", "8/8", "--epochs", "1", "--target", "loss<=99%", "--work", "store",
              "--html", "f.html", "--json", "f.json"]  # fmt: skip

@@ -1,0 +1,128 @@
+"""Designs placed and routed over seeds, as jobs: what clocks are learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from boards.board import Board
+from sim.jobs.engines import Engine
+from sim.jobs.run import run_tasks
+from sim.jobs.store import Store
+from sim.jobs.task import Task
+
+from .count import LIMIT, VERSION
+from .draw import Drawn
+
+__all__ = ["CALL", "place", "placed"]
+
+CALL = f"{__name__}:place"
+PLACERS = 2  # that a family has, at most: each may be at it until its limit
+
+
+def place(arguments: dict[str, Any], inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+    """Synthesise a drawn design, then place and route it with every seed at the board's clock.
+
+    Parameters
+    ----------
+    arguments : dict
+        As of :func:`~sparseflow.tune.prediction.count.count`, and ``seeds``, those of the placer.
+    inputs : mapping
+        None.
+    folder : Path
+        Empty.
+
+    Returns
+    -------
+    dict
+        ``counted``, cells after packing; ``attempts``, all runs of place and route with the clock
+        that they reached or why they came to nothing; ``failure``, why there is no result at all.
+    """
+    from boards.board import board
+    from boards.build.attempts import best_of
+    from boards.build.open_tools import make_netlist, pack_cells
+    from boards.build.top_verilog import emit_board
+    from boards.tools.errors import BitstreamError
+    from compiler.array.needs import design_for
+    from compiler.lower.compile import compile_model
+
+    b, drawn = board(arguments["board"]), Drawn.of(arguments)
+    model = drawn.model
+    design = design_for(model, drawn.pes, drawn.lanes, **b.options)
+    files = emit_board(b, design, compile_model(model, design), folder / "verilog")
+    make_netlist(b, design, files, folder, LIMIT)
+    counted = dict(pack_cells(b, folder, LIMIT))
+    try:
+        _, tried = best_of(b, folder, arguments["seeds"], LIMIT, print, lambda text: None)
+    except BitstreamError as error:
+        return {"counted": counted, "attempts": [], "failure": str(error)}
+    return {"counted": counted, "attempts": [asdict(one) for one in tried], "failure": ""}
+
+
+def placed(
+    asked: Sequence[tuple[Board, Drawn]],
+    seeds: Sequence[int],
+    store: Store,
+    engine: Engine,
+    tell: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Place and route designs, each in a process of its own; in the order they were given.
+
+    Parameters
+    ----------
+    asked : sequence of (Board, Drawn)
+    seeds : sequence of int
+        Of the placer.
+    store : Store
+    engine : Engine
+    tell : callable
+        Told of every design, a line each.
+
+    Returns
+    -------
+    list of dict
+        Rows as :func:`~sparseflow.tune.prediction.routed.routed` reads them, those that came to
+        nothing among them.
+
+    Raises
+    ------
+    ValueError
+        If a job fails otherwise, with the end of its log.
+    """
+    limit = (2 + PLACERS * (len(seeds) + 1)) * LIMIT
+    tasks = [
+        Task(str(n), CALL, {"board": b.name, "seeds": list(seeds), **drawn.plain}, limit=limit,
+             version=VERSION)
+        for n, (b, drawn) in enumerate(asked)
+    ]  # fmt: skip
+    found: dict[str, dict[str, Any]] = {}
+    for key, outcome in run_tasks(tasks, store, engine):
+        b, drawn = asked[int(key)]
+        if outcome.failure:
+            raise ValueError(f"{_named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
+        found[key] = _row(b, drawn, outcome.value)
+        tell(f"{len(found)} of {len(asked)} placed: {_named(b, drawn)}, {_said(outcome.value)}")
+    return [found[task.key] for task in tasks]
+
+
+def _row(b: Board, drawn: Drawn, value: Mapping[str, Any]) -> dict[str, Any]:
+    network = drawn.network
+    layers = " -> ".join(map(str, [network.inputs] + [network.hidden] * network.layers))
+    return {
+        "board": b.name, "M": drawn.pes, "N": drawn.lanes, "layer": layers,
+        "value_bits": network.value_bits, "act_bits": network.act_bits,
+        "model": f"drawn, seed {drawn.seed}", "clock_mhz": b.clock_hz / 1e6,
+        **drawn.plain, **value,
+    }  # fmt: skip
+
+
+def _named(b: Board, drawn: Drawn) -> str:
+    network = drawn.network
+    return f"{b.name} {drawn.pes} x {drawn.lanes}, {network.inputs} -> {network.hidden}"
+
+
+def _said(value: Mapping[str, Any]) -> str:
+    reached = [one["fmax_mhz"] for one in value["attempts"] if one["fmax_mhz"]]
+    return ", ".join(f"{one:g}" for one in reached) + " MHz" if reached else value["failure"]
