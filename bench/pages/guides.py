@@ -22,7 +22,7 @@ from csb_format.fixed import Fixed
 from hdl.dram.reader import ReadBus
 
 from ..array.dram import TIMIT, Shape
-from ..array.shapes import cliffs_table
+from ..array.shapes import SHAPES, cliffs_table
 from ..array.utilisation import PTB_GATES, SEED, WORKLOADS
 from ..boards.bitstreams import CASES as PLACED
 from ..boards.fit import CASES as PACKED
@@ -299,10 +299,13 @@ def _schedule() -> Page:
     slow = rows["timit-256x16"]
     waits = slow["rtl_cycles"] - slow["floor"]
     late = Latencies(_image("timit-64x16").design)
+    pairs = record("utilisation")["pairs"]
     return Page(
         ROOT / "docs/schedule.md",
         (cliffs_table(record("utilisation")["shapes"]),),
         (
+            f"Of {pairs['count']:,} pairs of arrays side by side ({len(SHAPES)} shapes,",
+            f"the larger is slower in {len(pairs['slower'])}, by",
             f"h (and c), E of a beat | row + {late.lane(Sink.UNITS)} |",
             f"exact logits, Q of a beat | row + {late.lane(Sink.PROJECT)} |",
             f"multiplier, tree and accumulator: {late.row} cycles at 16 lanes",

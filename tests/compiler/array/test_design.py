@@ -212,7 +212,7 @@ def test_for_model_refuses_arrays_of_nothing(pes: int, lanes: int, units: int | 
         ({"slot_units": 1, "train": 1}, "slot_units = 1: not with train = 1"),
     ],
 )
-def test_results_of_a_slot_come_from_pes(fields: dict[str, int], message: str) -> None:
+def test_results_of_a_slot_come_from_pes(fields: dict[str, Any], message: str) -> None:
     design = design_for(uniform_shape(4, 8, (2, 2), (2, 2)), 8, 2, 1)
     with pytest.raises(DesignError, match=message):
         replace(design, **fields)
