@@ -118,8 +118,8 @@ def _blocks(memory: Memory, part: Part) -> int:
 
 def working_pes(design: Design) -> int:
     """PEs that have rows, of units or of projections: nothing is left of the others."""
-    beats = [design.abreast * design.units, *([design.projectors] if design.projectors else [])]
-    return max(max(1, design.pes // beat) * beat for beat in beats)
+    units = design.abreast * design.units * design.units_per_slot
+    return max(units, design.projectors * design.results_per_slot)
 
 
 def large_rams(design: Design) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -27,10 +28,13 @@ __all__ = [
     "cliffs_table",
     "measured",
     "measured_of",
+    "pairs",
+    "pairs_of",
     "shapes_markdown",
 ]
 
 ARRAYS = ((16, 8), (64, 16), (256, 16))
+GRID = (*range(4, 65, 4), *range(80, 257, 16))  # PEs, each with 8 and with 16 lanes
 STREAMS = (1, 2, 4)
 KEPT = 1 / 8  # of the weights of a bank, 87.5 % sparse; at least one
 
@@ -136,6 +140,25 @@ def _row(held: HeldOut, pes: int, lanes: int) -> dict[str, Any]:
         "utilisation": {str(n): kept / (count * pes * lanes) for n, count in cycles.items()},
         "shallow": {"cycles": shallow, "utilisation": kept / (shallow * pes * lanes)},
     }
+
+
+def pairs() -> dict[str, Any]:
+    """Arrays of one more step of :data:`GRID` beside each other: which of the larger is slower."""
+    sizes = [(held, lanes) for held in SHAPES for lanes in (8, 16)]
+    slower = [row for held, lanes in sizes for row in pairs_of(held, lanes)]
+    return {"count": len(sizes) * (len(GRID) - 1), "slower": slower}
+
+
+def pairs_of(held: HeldOut, lanes: int) -> list[dict[str, Any]]:
+    """Those of a shape whose larger array takes more cycles, with both arrays' figures."""
+    shape = held.shape(lanes)
+    designs = [design_for(shape, pes, lanes) for pes in GRID]
+    found = [(design, step_cycles(schedule(shape, design))) for design in designs]
+    return [
+        {"shape": held.name, "N": lanes, "M": [of.pes, then.pes], "cycles": [few, many],
+         "E": [of.units, then.units], "units_a_slot": [of.units_per_slot, then.units_per_slot]}
+        for (of, few), (then, many) in pairwise(found) if many > few
+    ]  # fmt: skip
 
 
 def cliffs_table(rows: list[dict[str, Any]]) -> str:

@@ -39,7 +39,7 @@ from sparseflow.pages.figures import asked, floor, macs_per_cycle, matrices, wei
 from sparseflow.steps.progress import counted
 
 from ..record import Smallest, check_named, with_others, write_record
-from .shapes import measured
+from .shapes import measured, pairs
 from .utilisation_published import PUBLISHED
 from .utilisation_report import markdown, plot
 
@@ -180,9 +180,8 @@ def main(
     if json:
         rows = rows if smallest else with_others(json, rows, names, "workload")
         shapes, published = list(measured()), [asdict(p) for p in PUBLISHED]
-        write_record(
-            json, "bench.array.utilisation", SEED, rows, published=published, shapes=shapes
-        )
+        more = {"published": published, "shapes": shapes, "pairs": {} if smallest else pairs()}
+        write_record(json, "bench.array.utilisation", SEED, rows, **more)
         replace_file(json.with_suffix(".md"), markdown(rows, shapes).encode())
         plot(rows, json.with_suffix(".svg"))
     missed = [row["workload"] for row in rows if not row["reached"]]

@@ -23,7 +23,7 @@ from hdl.dram.reader import ReadBus
 
 from ..array.dram import TIMIT, Shape
 from ..array.lone import ARRAYS, lone_table
-from ..array.shapes import cliffs_table
+from ..array.shapes import SHAPES, cliffs_table
 from ..array.utilisation import PTB_GATES, SEED, WORKLOADS
 from ..boards.bitstreams import CASES as PLACED
 from ..boards.fit import CASES as PACKED
@@ -303,10 +303,13 @@ def _schedule() -> Page:
     lone = [row["simulated"] for row in record("lone")["rows"]]
     shapes = (row for row in record("utilisation")["shapes"] if row["M"] == 256)
     faster = sum(row["shallow"]["cycles"] < row["cycles"]["1"] for row in shapes)
+    pairs = record("utilisation")["pairs"]
     return Page(
         ROOT / "docs/schedule.md",
         (cliffs_table(record("utilisation")["shapes"]), _lone()),
         (
+            f"Of {pairs['count']:,} pairs of arrays side by side ({len(SHAPES)} shapes,",
+            f"the larger is slower in {len(pairs['slower'])}, by",
             f"h (and c), E of a beat | row + {late.lane(Sink.UNITS)} |",
             f"exact logits, Q of a beat | row + {late.lane(Sink.PROJECT)} |",
             f"multiplier, tree and accumulator: {late.row} cycles at 16 lanes",

@@ -406,6 +406,8 @@ YOUNGER = {
     "indexed": 0,
     "batched": False,
     "shallow": False,
+    "slot_units": 0,
+    "slot_results": 0,
     "rectified": False,
     "row_bits": 0,
     "row_shift": 0,

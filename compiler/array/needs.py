@@ -14,6 +14,7 @@ from csb_format.scales import DesignError, Scales
 
 from .batch import LEAST_OUTPUT
 from .design import MOST_BACK, Design, check_counts, check_flags, check_pes
+from .idle import fewest_cycles
 from .regions import Regions
 from .screen.behind import screen_behind
 from .shapes import (
@@ -33,7 +34,7 @@ __all__ = ["Needs", "check_supported", "design_for"]
 
 FLAGS = (
     *("streamed", "deep", "compact", "by_gate", "checked", "walk", "dense"),
-    *("parts", "unguarded", "block_banks", "batched", "shallow"),
+    *("parts", "unguarded", "block_banks", "batched", "shallow", "all_pes"),
 )
 SCREEN = {"screen_digits": "digits", "screen_lanes": "lanes", "planes": "planes"}  # of a unit
 # of a design, besides its sizes
@@ -65,6 +66,8 @@ class Needs:
         are as wide as their format.
     batched : bool
         Whether frames of all contexts run together: each has its vectors then.
+    slot_units, slot_results : int
+        Of a lane and of a projector at the end of a slot; 0 for as many as PEs have room for.
 
     Raises
     ------
@@ -83,6 +86,8 @@ class Needs:
     dense: bool = False
     row_bits: int = 0
     batched: bool = False
+    slot_units: int = 0
+    slot_results: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.shape)
@@ -101,6 +106,42 @@ class Needs:
             fewest = fewest_lanes(self.pes, self.lanes, min(self._rounded), projectors=True)
             object.__setattr__(self, "projectors", fewest)
 
+    @property
+    def unhurried(self) -> Needs:
+        """The same with PEs left idle where lanes would take the results of all for longer."""
+        units, most = self._slot_units, self._most_units
+        found = replace(self, slot_units=units if units < most else 0)
+        if self.projectors:
+            most = max(1, self.pes // self.projectors)
+            results = fewest_cycles(range(1, most + 1), self._projected)
+            found = replace(found, slot_results=results if results < most else 0)
+        return found
+
+    @property
+    def _slot_units(self) -> int:
+        """Units of a slot that each lane should take."""
+        most = self._most_units
+        _, fed = self._issued(most)
+        # passes that feed lanes wait for one another: they may not take longer
+        slots = [n for n in range(min(self._least, most), most + 1) if self._issued(n)[1] <= fed]
+        return fewest_cycles(slots, lambda slot: self._issued(slot)[0])
+
+    @property
+    def _most_units(self) -> int:
+        """Units of a slot that a lane may take: for as many PEs have room."""
+        return max(1, self.pes // (self._abreast * self.units))
+
+    def _projected(self, results: int) -> int:
+        """Cycles of projections and linear layers, where a projector takes so many a slot."""
+        pes = results * self.projectors
+        slots = [(s.projection_slots(pes), s.hr.nonzeros) for s in self.shapes if s.hr]
+        slots += [(layer.slots(pes), layer.groups) for layer in self.linear]
+        return sum(count * max(groups, results) for count, groups in slots)
+
+    @property
+    def _abreast(self) -> int:
+        return cell_named(self.model.shape.cell).abreast
+
     def _check_rows(self) -> None:
         """A head fits rows of few bits only as it was rounded to these."""
         head = self.model.shape.head
@@ -114,7 +155,7 @@ class Needs:
 
     @property
     def _fewest_units(self) -> int:
-        abreast = cell_named(self.model.shape.cell).abreast
+        abreast = self._abreast
         found = fewest_lanes(self.pes, self.lanes, self._least, rows=abreast)
         if self.pes // abreast // found > self._least or self.pes % (abreast * found):
             # not all PEs have rows, or these wait: what is left over in the last slot counts too
@@ -128,13 +169,13 @@ class Needs:
 
     def _time(self, units: int) -> tuple[int, int]:
         """Cycles of all passes, then of those that must wait for one another."""
-        fed, parked = replace(self, units=units)._issued
-        return fed + parked, fed
+        needs = replace(self, units=units)
+        return needs._issued(needs._most_units)
 
     def _port_bound(self, units: int) -> bool:
         """Whether a program's vectors take longer to be written than its passes."""
-        needs = replace(self, units=units)
-        return sum(map(needs._written, range(len(self.programs)))) > sum(needs._issued)
+        needs, (issued, _) = replace(self, units=units), self._time(units)
+        return sum(map(needs._written, range(len(self.programs)))) > issued
 
     def _written(self, program: int) -> int:
         """Cycles in which the write port is taken, each frame."""
@@ -143,16 +184,19 @@ class Needs:
         results = sum(s.units(self.units) * (1 + s.resets) for s in shapes)
         return -(-places * self.lanes // max(self.lanes, self.units)) + results
 
-    @property
-    def _issued(self) -> tuple[int, int]:
-        """Cycles of the passes that feed the lanes and of those that park, of all programs."""
+    def _issued(self, slot: int) -> tuple[int, int]:
+        """Cycles of all passes, and of those that feed lanes, which take so many units a slot."""
+        each = [one for n in range(len(self.programs)) for one in self._passes(n, slot)]
+        return sum(map(sum, each)), sum(fed for fed, _ in each)
+
+    def _passes(self, program: int, slot: int) -> list[tuple[int, int]]:
+        """Of each layer the cycles of passes that feed the lanes, and of those that park."""
         entry = len(self.programs[0]) if self.model.directions == 2 else 1
-        each = [(n, shape) for program in self.programs for n, shape in enumerate(program)]
-        beats = self._working // (cell_named(self.model.shape.cell).abreast * self.units)
-        found = [
-            shape.cycles(self._working, beats, early=n < entry or shape.resets) for n, shape in each
+        pes = slot * self._abreast * self.units
+        return [
+            shape.cycles(pes, slot, early=n < entry or shape.resets)
+            for n, shape in enumerate(self.programs[program])
         ]
-        return sum(fed for fed, _ in found), sum(parked for _, parked in found)
 
     @cached_property
     def programs(self) -> tuple[tuple[LayerShape, ...], ...]:
@@ -177,7 +221,7 @@ class Needs:
         shapes = [(n, shape) for program in self.programs for n, shape in enumerate(program)]
         kept = [s.kept(s.hh if n < entry else s.ih) for n, s in shapes]
         kept += [s.kept(s.hh) for _, s in shapes if s.resets]
-        if cell_named(self.model.shape.cell).abreast > 1:
+        if self._abreast > 1:
             return min(sum(gates) // len(gates) for gates in kept)
         return min(min(gates) for gates in kept)
 
@@ -256,14 +300,14 @@ class Needs:
     @property
     def _working(self) -> int:
         """PEs that have rows of units: those of whole beats."""
-        beat = cell_named(self.model.shape.cell).abreast * self.units
-        return max(1, self.pes // beat) * beat
+        beat = self._abreast * self.units
+        return (self.slot_units or max(1, self.pes // beat)) * beat
 
     @property
     def _rounding(self) -> int:
         """PEs that have rows of projections and linear layers."""
         beat = max(1, self.projectors)
-        return max(1, self.pes // beat) * beat
+        return (self.slot_results or max(1, self.pes // beat)) * beat
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -338,6 +382,8 @@ class Needs:
             "wider": tuple(wider),
             "by_gate": self.by_gate,
             "rectified": len(self.linear) > 1,
+            "slot_units": self.slot_units,
+            "slot_results": self.slot_results,
             **({"batched": True} if self.batched else {}),
             **options,
         }
@@ -413,9 +459,9 @@ def design_for(
     **options
         ``fan_in``, ``streamed``, ``deep``, ``pieces``, ``compact``, ``max_align``, ``by_gate``,
         ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``block_banks``, ``spread``,
-        ``screen_digits``, ``screen_lanes``, ``planes``, ``batched``, ``shallow``; ``max_align`` and
-        ``pieces`` are what the model needs if the design is compact, ``by_gate`` is what
-        :func:`asks_by_gate` says if it is not.
+        ``screen_digits``, ``screen_lanes``, ``planes``, ``batched``, ``shallow``, ``all_pes`` (none
+        that has room for a row is left idle); ``max_align`` and ``pieces`` are what the model needs
+        if the design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
 
     Raises
     ------
@@ -440,6 +486,8 @@ def design_for(
     needs = Needs(
         model, **found, head=bool(head), by_gate=bool(by_gate), dense=dense, batched=batched
     ).in_rows
+    whole = bool(options.pop("all_pes", False) or options.get("compact") or batched)
+    needs = needs if whole else needs.unhurried
     if head and largest:
         raise DesignError(
             f"largest = {largest} beside head: a screen unit takes the head's place; leave one out"

@@ -116,6 +116,14 @@ class Rounds:
         starts = np.cumsum([0, *(one.blocks for one in self.each)])[:-1].tolist()
         return np.concatenate([one.places + at for one, at in zip(self.each, starts, strict=True)])
 
+    def taken(self, kept: Sequence[int], beats: int) -> int:
+        """Cycles of all slots, of which lanes take each one's results in so many beats."""
+        first, whole = (
+            max(sum(one.groups(kept)), beats * one.turns) if one else 0
+            for one in (self.opening, self.whole)
+        )
+        return first + whole * (self.blocks // self.most)
+
     def groups(self, kept: Sequence[int]) -> int:
         """Groups of all slots."""
         opening = self.opening.groups(kept) if self.opening else []

@@ -189,7 +189,7 @@ class LayerShape:
         """
         parked, fed = map(self.kept, (self.ih, self.hh) if early else (self.hh, self.ih))
         rounds = self.rounds(pes)
-        taken = sum(max(sum(r.groups(fed)), beats * r.turns) for one in rounds for r in one.each)
+        taken = sum(one.taken(fed, beats) for one in rounds)
         return taken, sum(one.groups(parked) for one in rounds)
 
     def kept(self, matrix: Geometry) -> tuple[int, ...]:

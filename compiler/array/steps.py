@@ -110,7 +110,10 @@ def counts(model: Model | ModelShape, design: Design, *, head: bool = False) -> 
         Whether its linear output layer runs on the array too.
     """
     d = design
-    needs = Needs(model, d.pes, d.lanes, d.units, d.projectors, d.contexts, head, d.by_gate)
+    needs = Needs(
+        model, d.pes, d.lanes, d.units, d.projectors, d.contexts, head, d.by_gate,
+        slot_units=d.slot_units, slot_results=d.slot_results,
+    )  # fmt: skip
     working, rounding = needs.working_pes
     kind = (d.cell, needs.model.directions, d.contexts, d.by_gate, d.deep, d.compact, d.streamed,
             d.fan_in, d.pieces, d.shallow)  # fmt: skip

@@ -71,7 +71,7 @@ def training_design(
             "the head of this model learns on the host, so the array has nothing to train: give "
             "frames, for its recurrent layers"
         )
-    plain = design_for(model, pes, lanes, head=head, **options)
+    plain = design_for(model, pes, lanes, head=head, all_pes=True, **options)
     least = 8
     if plain.value_bits < least:
         raise DesignError(

@@ -46,7 +46,10 @@ def schedule(model: Model | ModelShape, design: Design, *, head: bool = False) -
     array = (design.pes, design.lanes, design.units, design.projectors, design.contexts)
     dense = head and design.indexed > 0
     rows = design.row_bits if head else 0
-    needs = Needs(model.shape, *array, head, design.by_gate, dense, rows, design.batched)
+    needs = Needs(
+        model.shape, *array, head, design.by_gate, dense, rows, design.batched,
+        design.slot_units, design.slot_results,
+    )  # fmt: skip
     _check_fit(model.shape, design, needs)
     builder = _Builder(needs, design)
     for number in range(len(needs.programs)):

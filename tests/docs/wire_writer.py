@@ -82,9 +82,10 @@ def accumulator(d: Design) -> int:
 def fields(d: Design) -> list[tuple[str, int, int]]:
     """Name, width and number of elements of every field of an instruction, lowest first."""
     vector, program = bits(d["vector_depth"]), bits(d["program_depth"])
-    units, more = d["pes"] // (4 * d["units"]), min(d["contexts"], 8) - 2
+    units, more = d["slot_units"] or d["pes"] // (4 * d["units"]), min(d["contexts"], 8) - 2
     streams = d["contexts"] if d["batched"] else 1
-    per_slot = max(units, d["pes"] // d["projectors"] if d["projectors"] else 0)
+    results = d["slot_results"] or (d["pes"] // d["projectors"] if d["projectors"] else 0)
+    per_slot = max(units, results)
     rows = d["row_groups"] * d["pieces"]
     least = rows
     if d["compact"]:
@@ -140,9 +141,10 @@ def dealt(size: int, width: int, lanes: int, places: int) -> list[int]:
 
 
 def working(gates: int, d: Design) -> int:
-    """PEs that have rows: those of whole beats."""
+    """PEs that have rows: those of whole beats, and of fewer where the design says so."""
     beat = gates * d["units"] if gates > 1 else d["projectors"]
-    return int(d["pes"] // beat * beat)
+    beats = d["slot_units"] if gates > 1 else d["slot_results"]
+    return int((beats or d["pes"] // beat) * beat)
 
 
 def matrix_words(

@@ -24,7 +24,7 @@ FLAGS = (
 # numbers that may be 0
 OPTIONAL = (
     *("projectors", "linear", "max_align", "train", "indexed", "row_bits", "row_shift"),
-    *("spread", "forward"),
+    *("spread", "forward", "slot_units", "slot_results"),
 )
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
@@ -69,7 +69,25 @@ def check_array(array: Parameters) -> None:
 
 def _check_units(array: Parameters) -> None:
     share = f"pes / {array.abreast}" if array.abreast > 1 else "pes"
-    _check_beat(array, "units", array.units, share, array.pes // array.abreast)
+    most = array.pes // array.abreast
+    _check_beat(array, "units", array.units, share, most)
+    _check_slot(array, "slot_units", "units", most)
+    _check_slot(array, "slot_results", "projectors", array.pes)
+
+
+def _check_slot(array: Parameters, name: str, lanes: str, most: int) -> None:
+    """What lanes take at the end of a slot comes from PEs that are there."""
+    count, each = getattr(array, name), getattr(array, lanes)
+    if not count:
+        return
+    if not each or count * each > most:
+        raise DesignError(
+            f"{name} = {count}: with {lanes} = {each} that are {count * each} results a slot, and "
+            f"PEs have room for {most if each else 0}; take fewer, or 0 for as many as that"
+        )
+    for kind in ("train", "compact"):
+        if value := getattr(array, kind):
+            raise DesignError(f"{name} = {count}: not with {kind} = {value}; take 0")
 
 
 def _check_widths(array: Parameters) -> None:

@@ -131,6 +131,9 @@ class Parameters:
     shallow : bool
         Fewer registers in PEs, lanes and output buffer: fewer cycles from step to step and to the
         last beat out, at a lower clock. docs/schedule.md says which.
+    slot_units, slot_results : int
+        Units that an element-wise lane takes at the end of a slot, results that a projector
+        does; 0 for as many as PEs have room for. PEs beyond them have no rows.
     """
 
     pes: int
@@ -175,6 +178,8 @@ class Parameters:
     rectified: bool = False
     batched: bool = False
     shallow: bool = False
+    slot_units: int = 0
+    slot_results: int = 0
 
     @property
     def gates(self) -> int:
@@ -289,6 +294,8 @@ class Parameters:
     @property
     def results_per_slot(self) -> int:
         """Results that one projector takes at the end of a slot, floor(M / Q); 0 without them."""
+        if self.slot_results:
+            return self.slot_results
         return self.pes // self.projectors if self.projectors else 0
 
     @property
@@ -299,7 +306,7 @@ class Parameters:
     @property
     def units_per_slot(self) -> int:
         """Units of a block that one element-wise lane takes: floor(M / 4E) of an LSTM."""
-        return self.pes // (self.abreast * self.units)
+        return self.slot_units or self.pes // (self.abreast * self.units)
 
     @property
     def units_per_round(self) -> int:

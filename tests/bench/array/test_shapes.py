@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench.array.shapes import ARRAYS, SHAPES, STREAMS, measured_of
+from bench.array.shapes import ARRAYS, GRID, SHAPES, STREAMS, measured_of, pairs_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
-ROWS: list[dict[str, Any]] = json.loads(
-    (ROOT / "bench/results/utilisation.json").read_text("utf-8")
-)["shapes"]
+RECORD: dict[str, Any] = json.loads((ROOT / "bench/results/utilisation.json").read_text("utf-8"))
+ROWS: list[dict[str, Any]] = RECORD["shapes"]
 
 
 def test_every_shape_is_there() -> None:
@@ -46,3 +45,14 @@ def test_the_cliffs_are_gone() -> None:
     assert found["cliff: 128 units", 64]["4"] >= 0.95
     assert found["cliff: 256 units, two directions", 256]["1"] >= 0.9
     assert found["cliff: 512 inputs, two directions", 256]["1"] >= 0.9
+
+
+def test_pairs_of_arrays_are_those_of_the_model() -> None:
+    """The larger of two arrays is never more than a cycle slower, and hardly ever that."""
+    pairs = RECORD["pairs"]
+    assert pairs["count"] == len(SHAPES) * 2 * (len(GRID) - 1)
+    assert len(pairs["slower"]) <= 2
+    assert all(row["cycles"][1] - row["cycles"][0] <= 1 for row in pairs["slower"])
+    (held,) = (held for held in SHAPES if held.name == "key words, GRU")
+    found = json.loads(json.dumps(pairs_of(held, 8)))
+    assert found == [row for row in pairs["slower"] if (row["shape"], row["N"]) == (held.name, 8)]

@@ -15,6 +15,7 @@ from compiler.array.needs import check_supported, design_for
 from csb_format import Csb, Fixed, Geometry, LstmLayer, Model
 from csb_format.model import DenseLayer
 from csb_format.scales import MAX_ALIGN, DesignError, Scales
+from csb_format.shape import uniform_shape
 
 FINE = Design(8, 4, 2, 6, 24, 32, 4, 8, 16, 3)
 
@@ -181,7 +182,9 @@ def test_for_model_without_weights_has_a_group_of_zeros() -> None:
 
 def test_for_model_with_more_pes_than_rows() -> None:
     design = design_for(model_of(h=4, k_hh=1), 64, 4, units=4)
-    assert (design.slots, design.cells) == (1, 4)  # a slot deals 16 units, four a lane
+    assert (design.slots, design.cells) == (1, 1)  # there are four units, one a lane
+    every = design_for(model_of(h=4, k_hh=1), 64, 4, units=4, all_pes=True)
+    assert (every.slots, every.cells) == (1, 4)  # a slot deals 16 units, four a lane
 
 
 def test_for_model_takes_the_wider_weights() -> None:
@@ -201,6 +204,20 @@ def test_for_model_takes_the_models_width() -> None:
 def test_for_model_refuses_arrays_of_nothing(pes: int, lanes: int, units: int | None) -> None:
     with pytest.raises(DesignError, match=r"= (0|-4): must be a whole number of at least 1"):
         design_for(model_of(), pes, lanes, units)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"slot_units": 3}, "slot_units = 3: with units = 1 that are 3 results a slot"),
+        ({"slot_results": 1}, "slot_results = 1: with projectors = 0"),
+        ({"slot_units": 1, "train": 1}, "slot_units = 1: not with train = 1"),
+    ],
+)
+def test_results_of_a_slot_come_from_pes(fields: dict[str, Any], message: str) -> None:
+    design = design_for(uniform_shape(4, 8, (2, 2), (2, 2)), 8, 2, 1)
+    with pytest.raises(DesignError, match=message):
+        replace(design, **fields)
 
 
 def test_for_model_refuses_odd_arrays() -> None:

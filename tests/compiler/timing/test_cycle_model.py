@@ -14,7 +14,7 @@ from compiler.array.program import Frame, Sink
 from compiler.lower.image import Image
 from compiler.lower.passes import Pass
 from compiler.lower.schedule import schedule
-from compiler.timing.cycle_model import CycleModel, step_cycles
+from compiler.timing.cycle_model import CycleModel, cycle_model, step_cycles
 from csb_format.scales import DesignError
 from csb_format.shape import uniform_shape
 from sim.run.pysim import simulate_amaranth
@@ -230,6 +230,23 @@ def test_more_pes_are_never_slower(name: str) -> None:
     designs = [design_for(shape, pes, lanes) for pes in range(fewest, 73, 4)]
     cycles = [step_cycles(schedule(shape, design)) for design in designs]
     assert cycles == sorted(cycles, reverse=True)
+
+
+def test_pes_are_left_idle_where_lanes_would_be_slower() -> None:
+    """64 units: of 128 PEs half have rows, as no lane has a second unit then to take."""
+    shape = uniform_shape(3, 64, (8, 8), (1, 1), cell="gru")
+    some, every = (design_for(shape, 128, 8, all_pes=whole) for whole in (False, True))
+    assert (some.slot_units, every.slot_units, every.units_per_slot) == (1, 0, 2)
+    assert step_cycles(schedule(shape, some)) < step_cycles(schedule(shape, every))
+
+
+def test_a_step_is_the_mean_of_those_that_repeat() -> None:
+    """Frames that are in the way of results now and then: two steps of three are shorter."""
+    shape = uniform_shape(512, 256, (8, 8), (8, 4), directions=2)
+    plan = schedule(shape, design_for(shape, 160, 8, all_pes=True))
+    steps = np.diff(cycle_model(plan).run(33).frame_done)[9:-2]
+    assert len(set(steps.tolist())) > 1
+    assert step_cycles(plan) == steps.mean()
 
 
 @pytest.mark.parametrize(("inputs", "least"), [(128, 1.0), (40, 0.93)])

@@ -64,6 +64,10 @@ CASES = {
     "idle PEs, projected": Case((5, 12, 4), (20, 4), {"projection": 7}, {"projectors": 8}),
     "idle PEs of a GRU": Case((5, 13, 4), (11, 4), {"cell": "gru"}, {"units": 4}),
     "idle PEs, k by gate": Case((6, 20, 4), (28, 4), {"k": (1, (1, 2, 1, 3), 1)}, {"units": 2}),
+    "idle PEs, for projectors": Case((3, 12, 2), (12, 2), {"projection": 6}, {}),
+    "idle PEs of a GRU, for lanes": Case(
+        (3, 12, 2), (36, 2), {"cell": "gru", "k": (1, 1, 1)}, {}, (2, 1)
+    ),
     "two places of a beat": Case((9, 16, 4), (32, 4), {}, {"units": 8}),
     "four places of a beat": Case((9, 15, 2), (32, 2), {"directions": 2}, {"units": 8}),
     "more places than there are": Case((2, 3, 2), (32, 2), {}, {"units": 8, "deep": True}),
@@ -132,7 +136,9 @@ def test_the_cases_are_what_their_names_say() -> None:
     designs = {name: case.image()[1].design for name, case in CASES.items()}
     for name, design in designs.items():
         beat = design.units * design.units_per_slot
-        assert ("idle PEs" in name) <= (design.abreast * beat < design.pes)
+        idle = design.slot_results if "projectors" in name else design.abreast * beat < design.pes
+        assert ("idle PEs" in name) <= bool(idle)
+        assert ("lanes" in name and "idle" in name) <= (design.slot_units > 0)
         assert ("places" in name or "wide lanes" in name) <= (design.frame_ports > 1)
         assert ("contexts" in name) == (design.frames_back > 2)
     ports = {(d.write_ports, d.frame_ports) for d in designs.values()}
