@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from boards.board import board
@@ -9,6 +11,7 @@ from csb_format import Model
 from csb_format.random_models import random_model
 from sparseflow.pages.figures import asked, bits_per_nonzero, sizes, sparsity
 
+from ..accuracy.report import Tests
 from .page import Page
 from .processors import beside_others, times_as_fast
 from .results import ROOT, record, scores, table, written
@@ -136,17 +139,20 @@ def _accuracy() -> str:
     ours, ample, wide = scores("ptb200"), scores("ptb200").ample, scores("ptb650brief")
     heads = ["network", "dense", "80 %: unstructured", *_PATTERNS[1:]]
     often = "2 x 200, four times the fine-tuning, one seed"
-    few = {
-        key: {s: v for s, v in found.items() if s in ours.dense}
-        for key, found in ours.tuned.items()
-    }
-    named = [(f"2 x 200, {_count(len(ours.dense))} seeds", few), (often, ample)]
-    named.append(("2 x 650, trained briefly, one seed", wide.tuned))
     keys = [("dense", 0.0), *((pattern, 0.8) for pattern in _PATTERNS)]
+    few, brief = (_of_seeds_with_all(found.tuned, keys) for found in (ours, wide))
+    named = [(f"2 x 200, {_count(len(few[keys[0]]))} seeds", few), (often, ample)]
+    named.append(("2 x 650, trained briefly, one seed", brief))
     rows = (
         [title, *(written(list(found.get(k, {}).values())) for k in keys)] for title, found in named
     )
     return table([heads, *rows])
+
+
+def _of_seeds_with_all(found: Tests, keys: Sequence[tuple[str, float]]) -> Tests:
+    """Scores of the seeds that all of these patterns were trained with."""
+    seeds = set.intersection(*(set(found[key]) for key in keys))
+    return {key: {s: v for s, v in found[key].items() if s in seeds} for key in keys}
 
 
 def _count(number: int) -> str:
