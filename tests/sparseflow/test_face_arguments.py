@@ -164,7 +164,7 @@ REST: list[tuple[Any, type[Exception], str]] = [
     (
         lambda: sf.compile(model(), 4, 4, foo=3),
         TypeError,
-        "no option 'foo': there are batched, block_banks, by_gate",
+        "no option 'foo': there are all_pes, batched, block_banks, by_gate",
     ),
     (lambda: sf.compile(model(), True, 4), DesignError, "pes = True: must be a whole number"),
     (lambda: sf.save(model(), "."), IsADirectoryError, "is a folder: name a file in it"),

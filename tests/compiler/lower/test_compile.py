@@ -89,7 +89,9 @@ class Stored:
         """Row that a PE works on in a slot, from the architecture's formula."""
         abreast = self.gates if self.alone is None else 1
         lanes = design.units if self.gates == design.gates else design.projectors
-        whole = design.pes // abreast // lanes * lanes  # beats that are not whole have no rows
+        beats = design.slot_units if self.gates == design.gates else design.slot_results
+        # beats that are not whole have no rows, nor have those that a design leaves idle
+        whole = (beats or design.pes // abreast // lanes) * lanes
         if pe // abreast >= whole:
             return None
         t = slot * whole + pe // abreast
