@@ -13,7 +13,7 @@ file has.
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log
 from pathlib import Path
@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.board import Board, board, board_names
-from boards.cells.clocks import Times, kind_of
-from boards.cells.learned import TARGETS, Learned, Residual, parse, shares, shipped
+from boards.cells.clocks import Clocks, Times, kind_of
+from boards.cells.learned import TARGETS, Learned, Residual, shares, shipped
 from boards.cells.structure import counted
 from boards.cells.usage import RESOURCES, Usage
 from boards.families.family import Part
@@ -259,49 +259,60 @@ def _off(one: Known, target: str, residual: Residual) -> float:
 def clocks() -> Iterator[dict[str, Any]]:
     """Clocks of each design by all others; beside what parts are noted to reach."""
     rows = [row for path in ROUTED for row in routed(path)]
-    designs = dict.fromkeys((kind_of(board(row["board"])), row["design"]) for row in rows)
     off, plain, inside = [], [], []
-    for kind, design in designs:
-        mine = [r for r in rows if (kind_of(board(r["board"])), r["design"]) == (kind, design)]
-        others = clocks_of([row for row in rows if row not in mine]).get(kind)
-        if others is None:
-            continue  # the only one of its kind
-        found = parse(
-            json_text.dumps({"families": {}, "clocks": {kind: others}}, allow_nan=False)
-        ).clocks[kind]
-        reached = exp(float(np.mean([log(row["fmax_mhz"]) for row in mine])))
+    for mine, others in _by_others(rows, lambda row: kind_of(board(row["board"])), clocks_of):
+        found, reached = Clocks(**others), _middle(row["fmax_mhz"] for row in mine)
         off.append(found.median / reached - 1)
         plain.append(board(mine[0]["board"]).has.megahertz / reached - 1)
         low, high = found.interval
         inside.append(low <= reached <= high)
-    about = {"target": "clock", "board": "all", "held_out": f"{len(off)}, each by all others"}
-    coverage = round(sum(inside) / len(inside), 4)
-    yield about | {"method": "predicted", "coverage": coverage} | _judged(off)
-    yield about | {"method": "noted of the part"} | _judged(plain)
+    yield from _all_boards("clock", off, inside, "noted of the part", plain)
 
 
 def builds() -> Iterator[dict[str, Any]]:
     """Processor seconds of each design's build by all others of its family, beside their mean."""
     rows = [row for path in ROUTED for row in routed(path) if row.get("cpu_seconds")]
     off, plain, inside = [], [], []
-    for design in dict.fromkeys(row["design"] for row in rows):
-        mine = [row for row in rows if row["design"] == design]
-        family = board(mine[0]["board"]).family.name
-        rest = [row for row in rows if row not in mine
-                and board(row["board"]).family.name == family]  # fmt: skip
-        if family not in (found := times_of(rest)):
-            continue
-        took = exp(float(np.mean([log(row["cpu_seconds"]) for row in mine])))
-        luts = round(exp(float(np.mean([log(row["lut"]) for row in mine]))))
-        median, low, high = Times(**found[family]).of(luts)
+    for mine, others in _by_others(rows, _family, times_of):
+        rest = [row for row in rows if row not in mine and _family(row) == _family(mine[0])]
+        took = _middle(row["cpu_seconds"] for row in mine)
+        median, low, high = Times(**others).of(round(_middle(row["lut"] for row in mine)))
         off.append(median / took - 1)
         plain.append(float(np.mean([row["cpu_seconds"] for row in rest])) / took - 1)
         inside.append(low <= took <= high)
-    about = {"target": "build time", "board": "all",
-             "held_out": f"{len(off)}, each by all others"}  # fmt: skip
+    yield from _all_boards("build time", off, inside, "mean of all", plain)
+
+
+def _by_others(
+    rows: Sequence[Mapping[str, Any]],
+    kind: Callable[[Mapping[str, Any]], str],
+    learn: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]],
+) -> Iterator[tuple[list[Mapping[str, Any]], Any]]:
+    """Rows of each design, and what all others say of its kind; not of the only one of a kind."""
+    for key in dict.fromkeys((kind(row), row["design"]) for row in rows):
+        mine = [row for row in rows if (kind(row), row["design"]) == key]
+        others = learn([row for row in rows if row not in mine]).get(key[0])
+        if others is not None:
+            yield mine, others
+
+
+def _family(row: Mapping[str, Any]) -> str:
+    return board(row["board"]).family.name
+
+
+def _middle(values: Iterable[float]) -> float:
+    """The geometric mean."""
+    return exp(float(np.mean([log(value) for value in values])))
+
+
+def _all_boards(
+    target: str, off: list[float], inside: list[bool], floor: str, plain: list[float]
+) -> Iterator[dict[str, Any]]:
+    """Rows of a distribution, and of what stands beside it."""
+    about = {"target": target, "board": "all", "held_out": f"{len(off)}, each by all others"}
     coverage = round(sum(inside) / len(inside), 4)
     yield about | {"method": "predicted", "coverage": coverage} | _judged(off)
-    yield about | {"method": "mean of all"} | _judged(plain)
+    yield about | {"method": floor} | _judged(plain)
 
 
 def steps(taught: int, judged: int) -> Iterator[dict[str, Any]]:

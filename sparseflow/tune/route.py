@@ -18,6 +18,8 @@ from sim.jobs.run import run_tasks
 from sim.jobs.store import Store
 from sim.jobs.task import Outcome, Task
 
+from .hardware import Candidate
+
 __all__ = ["CALL", "Ordered", "Routed", "Site", "best_of", "route", "routed", "unpack"]
 
 CALL = f"{__name__}:route"
@@ -75,6 +77,12 @@ class Site:
     pes: int
     lanes: int
     cycles: float
+
+    @classmethod
+    def of(cls, model: str, array: Candidate, name: str = "") -> Site:
+        """Of an array that a search has found; the name tells networks apart."""
+        pes, lanes = array.design.pes, array.design.lanes
+        return cls(f"{name}{pes}x{lanes}", model, pes, lanes, array.cycles)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -39,6 +38,7 @@ def search(given: TuneOptions) -> None:
     from ...steps.progress import say
     from ...tune.accuracy import tuned
     from ...tune.dense import dense_of
+    from ...tune.route import best_of
 
     if given.data is None:
         raise ValueError("give --data, labelled sequences to fine-tune on")
@@ -50,7 +50,7 @@ def search(given: TuneOptions) -> None:
     if given.out:
         _check_out(given.out, given.model, given.data)
     if given.route:
-        check_routes(given, given.model)
+        check_routes(given)
     asked = _asked(given)
     dense = dense_of(given.model, given.data, given.val)
     say(f"dense: loss {dense.loss:.4g}; allowed {dense.allowed(asked.target):.4g}")
@@ -61,9 +61,8 @@ def search(given: TuneOptions) -> None:
     found = tuned(asked, dense, store, engine, say)
     best = found.best(dense.allowed(asked.target))
     stands = _routed(given, asked, dense, found, store)
-    if stands:
-        best = min(stands, key=lambda point: stands[point].microseconds or math.inf)
-    fails = bool(stands) and not any(one.built for one in stands.values())
+    made = best_of(list(stands.values()))
+    best = next((point for point, one in stands.items() if one is made), best)
     record = _record(given, asked, dense, found, best, stands)
     Console().print(_table(record))
     if given.route:
@@ -72,10 +71,10 @@ def search(given: TuneOptions) -> None:
         for line in row["commands"]:
             Console().print(line, highlight=False, markup=False, soft_wrap=True)
     _write(given, record)
-    if given.out and fails:
+    if given.out and stands and made is None:
         say(f"nothing is built in {given.out}: none of these points came to a bitstream")
     elif given.out and best:
-        _build(given, best, dense, stands.get(best))
+        _build(given, best, dense, made)
     elif given.out:
         say(f"nothing is built in {given.out}: no point loses as little as --target allows")
 
@@ -90,11 +89,13 @@ def _routed(
     if not points:
         return {}
     sites = [
-        Site(f"{one.pattern.key}-{one.bits[0]}x{one.bits[1]}-{one.array.design.pes}x"
-             f"{one.array.design.lanes}", found.models[one.pattern, one.bits],
-             one.array.design.pes, one.array.design.lanes, one.array.cycles)
+        Site.of(
+            found.models[one.pattern, one.bits],
+            one.array,
+            f"{one.pattern.key}-{one.bits[0]}x{one.bits[1]}-",
+        )
         for one in points
-    ]  # fmt: skip
+    ]
     return dict(zip(points, place_and_route(given, sites, store), strict=True))
 
 
@@ -284,7 +285,7 @@ def _build(given: TuneOptions, best: Point, dense: Dense, made: Routed | None) -
         pruned=pruned, calibration=given.data, out=given.out / PACKED,
         value_bits=best.bits[0], act_bits=best.bits[1], data=given.val or given.data,
     )  # fmt: skip
-    if made and made.built:
+    if made:
         unpack(made, given.out / BOARD)
         page = made.files[SUMMARY].decode()
     else:

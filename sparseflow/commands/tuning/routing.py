@@ -11,8 +11,6 @@ from rich.table import Table
 from ...steps.options import TuneOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sim.jobs.store import Store
 
     from ...tune.route import Routed, Site
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_routes", "clock_words", "place_and_route", "row_of", "table_of"]
 
 
-def check_routes(given: TuneOptions, *read: Path) -> None:
+def check_routes(given: TuneOptions) -> None:
     """Refuse a board without open tools, or a place to write to, before hours of work."""
     from boards.board import board
     from boards.build.bitstream import KIND

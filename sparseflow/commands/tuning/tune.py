@@ -65,7 +65,7 @@ def tune(given: TuneOptions) -> None:
     if given.json:
         check_written("--json", given.json, given.model, given.html)
     if given.route:
-        check_routes(given, given.model)
+        check_routes(given)
     model, named = load_model(given.model), board(given.board)
     # an error that says what to do if nothing fits
     usual = fastest(model, named, given.contexts, given.largest)
@@ -94,9 +94,7 @@ def _routed(
 
     store = Store(given.work)
     digest = store.put(given.model.read_bytes())
-    sizes = [(one.design.pes, one.design.lanes) for one in kept]
-    sites = [Site(f"{m}x{n}", digest, m, n, one.cycles)
-             for (m, n), one in zip(sizes, kept, strict=True)]  # fmt: skip
+    sites = [Site.of(digest, one) for one in kept]
     done = place_and_route(given, sites, store)
     for row, one in zip(rows, done, strict=False):
         row["command"] = " ".join([row["command"], *clock_words(one)])

@@ -13,8 +13,9 @@ from sim.jobs.run import run_tasks
 from sim.jobs.store import Store
 from sim.jobs.task import Task
 
-from .count import LIMIT, VERSION
+from .count import LIMIT, VERSION, count
 from .draw import Drawn
+from .samples import named
 
 __all__ = ["CALL", "place", "placed"]
 
@@ -42,18 +43,10 @@ def place(arguments: dict[str, Any], inputs: Mapping[str, Path], folder: Path) -
     """
     from boards.board import board
     from boards.build.attempts import best_of
-    from boards.build.open_tools import make_netlist, pack_cells
-    from boards.build.top_verilog import emit_board
     from boards.tools.errors import BitstreamError
-    from compiler.array.needs import design_for
-    from compiler.lower.compile import compile_model
 
-    b, drawn = board(arguments["board"]), Drawn.of(arguments)
-    model = drawn.model
-    design = design_for(model, drawn.pes, drawn.lanes, **b.options)
-    files = emit_board(b, design, compile_model(model, design), folder / "verilog")
-    make_netlist(b, design, files, folder, LIMIT)
-    counted = dict(pack_cells(b, folder, LIMIT))
+    counted = count(arguments, inputs, folder)  # leaves the netlist there
+    b = board(arguments["board"])
     try:
         _, tried = best_of(b, folder, arguments["seeds"], LIMIT, print, lambda text: None)
     except BitstreamError as error:
@@ -101,9 +94,9 @@ def placed(
     for key, outcome in run_tasks(tasks, store, engine):
         b, drawn = asked[int(key)]
         if outcome.failure:
-            raise ValueError(f"{_named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
+            raise ValueError(f"{named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
         found[key] = _row(b, drawn, outcome.value)
-        tell(f"{len(found)} of {len(asked)} placed: {_named(b, drawn)}, {_said(outcome.value)}")
+        tell(f"{len(found)} of {len(asked)} placed: {named(b, drawn)}, {_said(outcome.value)}")
     return [found[task.key] for task in tasks]
 
 
@@ -116,11 +109,6 @@ def _row(b: Board, drawn: Drawn, value: Mapping[str, Any]) -> dict[str, Any]:
         "model": f"drawn, seed {drawn.seed}", "clock_mhz": b.clock_hz / 1e6,
         **drawn.plain, **value,
     }  # fmt: skip
-
-
-def _named(b: Board, drawn: Drawn) -> str:
-    network = drawn.network
-    return f"{b.name} {drawn.pes} x {drawn.lanes}, {network.inputs} -> {network.hidden}"
 
 
 def _said(value: Mapping[str, Any]) -> str:

@@ -20,7 +20,18 @@ from sim.jobs.task import Task
 from .count import CALL, LIMIT, VERSION
 from .draw import Drawn
 
-__all__ = ["FRESH", "NEAR", "PRIOR", "USUAL", "Known", "Sample", "counted", "read", "record"]
+__all__ = [
+    "FRESH",
+    "NEAR",
+    "PRIOR",
+    "USUAL",
+    "Known",
+    "Sample",
+    "counted",
+    "named",
+    "read",
+    "record",
+]
 
 PRIOR, NEAR, USUAL, FRESH = "prior", "near", "usual", "fresh"
 """How a design came: drawn from the priors, about one that was predicted badly, chosen by a person,
@@ -104,19 +115,20 @@ def counted(
         for n, (b, drawn, _) in enumerate(asked)
     ]
     if asked:
-        first = _named(*asked[0][:2])
+        first = named(*asked[0][:2])
         tell(f"{len(asked)} designs to count, each one to some minutes: {first} first")
     found = {}
     for key, outcome in run_tasks(tasks, store, engine):
         b, drawn, how = asked[int(key)]
         if outcome.failure:
-            raise ValueError(f"{_named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
+            raise ValueError(f"{named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
         found[key] = Sample(b.name, drawn, outcome.value, how)
-        tell(f"{len(found)} of {len(asked)}: {_named(b, drawn)}, {outcome.value['lut']} LUT")
+        tell(f"{len(found)} of {len(asked)}: {named(b, drawn)}, {outcome.value['lut']} LUT")
     return [found[task.key] for task in tasks]
 
 
-def _named(b: Board, drawn: Drawn) -> str:
+def named(b: Board, drawn: Drawn) -> str:
+    """Of a design, for people: board, array and layer."""
     network = drawn.network
     return f"{b.name} {drawn.pes} x {drawn.lanes}, {network.inputs} -> {network.hidden}"
 
