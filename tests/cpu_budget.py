@@ -1,4 +1,4 @@
-"""What a run of the tests costs in processor time, the dearest tests, and what it may cost.
+"""What a run of the tests costs in processor time, the dearest files and tests, its budget.
 
 Processor time, not wall time: another program beside them changes it little. It is told, never
 asserted, as processors differ.
@@ -19,7 +19,7 @@ __all__ = [
     "pytest_sessionfinish",
 ]
 
-INI, OPTION, SHOWN = "cpu_budget", "--cpu", 15
+INI, OPTION, SHOWN = "cpu_budget", "--cpu", 30
 SPENT = "cpu_seconds"  # of a report and of a worker
 
 
@@ -46,10 +46,13 @@ class Bill:
         # workers are processes that this one has waited for: what they spent would count twice
         total = sum(os.times()[:2]) + self.workers if self.workers else spent()
         budget = float(config.getini(INI))
-        terminalreporter.section(f"{SHOWN} dearest tests, processor seconds")
-        dearest = sorted(self.tests.items(), key=lambda test: -test[1])[:SHOWN]
-        for name, seconds in dearest:
-            terminalreporter.write_line(f"{seconds:7.1f}  {name}")
+        files: defaultdict[str, float] = defaultdict(float)
+        for name, seconds in self.tests.items():
+            files[name.partition("::")[0]] += seconds
+        for what, spending in ("files", files), ("tests", self.tests):
+            terminalreporter.section(f"{SHOWN} dearest {what}, processor seconds")
+            for name, seconds in sorted(spending.items(), key=lambda one: -one[1])[:SHOWN]:
+                terminalreporter.write_line(f"{seconds:7.1f}  {name}")
         terminalreporter.write_line(f"{total:7.0f}  of {budget:.0f} that all tests may take")
         if total > budget:
             terminalreporter.write_line(

@@ -37,13 +37,15 @@ def test_the_dearest_come_first_and_workers_count() -> None:
     bill = Bill()
     for number in range(2 * SHOWN):
         for part in (1.0, number):  # setup and call
-            report: Any = SimpleNamespace(nodeid=f"test_{number}", **{SPENT: part})
+            report: Any = SimpleNamespace(nodeid=f"a.py::test_{number}", **{SPENT: part})
             bill.pytest_runtest_logreport(report)
     bill.pytest_testnodedown(SimpleNamespace(workeroutput={SPENT: 1000.0}), None)
     bill.pytest_testnodedown(SimpleNamespace(), "it crashed")
-    title, first, *rest = summary(bill, 10**6)
-    assert title.startswith(str(SHOWN))
-    assert first.split() == [f"{2 * SHOWN:.1f}", f"test_{2 * SHOWN - 1}"]
+    of_files, file, title, first, *rest = summary(bill, 10**6)
+    assert of_files.startswith(f"{SHOWN} dearest files")
+    assert file.split() == [f"{sum(1 + n for n in range(2 * SHOWN)):.1f}", "a.py"]
+    assert title.startswith(f"{SHOWN} dearest tests")
+    assert first.split() == [f"{2 * SHOWN:.1f}", f"a.py::test_{2 * SHOWN - 1}"]
     assert len(rest) == SHOWN
     assert 1000 < float(rest[-1].split()[0]) < 1001 + spent()
 
