@@ -40,6 +40,8 @@ def one_cell(kind: str) -> dict[str, Any]:
 def test_nextpnr_takes_whole_multipliers_alone(kind: str, taken: bool, tmp_path: Path) -> None:
     """Where this fails a newer nextpnr takes halves, and arrays of 8 bits need half the DSPs."""
     (tmp_path / "one.json").write_text(json.dumps(one_cell(kind)))
-    done = subprocess.run(COMMAND.split(), cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        COMMAND.split(), cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
     refused = "cell type 'MULT9X9D' is unsupported" in done.stderr
     assert (done.returncode == 0, refused) == (taken, not taken), done.stderr[-500:]
