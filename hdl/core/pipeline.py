@@ -1,6 +1,6 @@
 """Registers that carry values along a pipeline."""
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import data
 
 __all__ = ["carried", "delayed", "registered"]
@@ -16,17 +16,32 @@ def registered(
     m : Module
     value : Value or View
     reset : bool
-        Whether reset clears the register. Data needs no reset where its valid bit has one,
-        and registers without reset fit into DSP and memory blocks.
+        Whether reset clears the register; of a record that begins with ``valid`` or ``en`` that
+        alone. Data needs no reset where its valid bit has one: a reset is a wire to each register,
+        and registers without it fit into DSP and memory blocks.
     clear : Value, optional
         Acts as a reset does, which must be asked for as well.
     """
+    if reset and (told := _told(value)):
+        bits, later = value.as_value(), Signal(value.shape())
+        flags = registered(m, bits[:told], reset=True, clear=clear)
+        m.d.comb += later.eq(Cat(flags, registered(m, bits[told:])))
+        return later
     later = Signal(value.shape(), reset_less=not reset)
     m.d.sync += later.eq(value)
     if clear is not None:
         with m.If(clear):
             m.d.sync += later.eq(0)
     return later
+
+
+def _told(value: data.View | Value) -> int:
+    """Low bits of a record that say if the others mean anything; 0 of anything else."""
+    shape = value.shape()
+    members = list(shape.members.items()) if isinstance(shape, data.StructLayout) else []
+    if len(members) < 2 or members[0][0] not in ("valid", "en"):
+        return 0
+    return Shape.cast(members[0][1]).width
 
 
 def delayed(

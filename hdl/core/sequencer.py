@@ -94,12 +94,12 @@ class Sequencer(wiring.Component):
         active = self._walk_round(m, told) if self._collects else self._walk_slot(m)
         count, turn, place = self._walk_pass(m, active, self.slot_done & self.first_slot)
         deal = active & (count < told.beats)
-        kind = m.d.comb if self._design.compact else m.d.sync  # held outside
         m.d.sync += self.deal.eq(deal)
-        kind += self.now.eq(told)
-        m.d.sync += [
-            self.bias.eq(told.bias + count),
-            self.cell.eq(told.cell + count),
+        of_now = told if self._design.compact else registered(m, told)  # held outside
+        m.d.comb += [
+            self.now.eq(of_now),
+            self.bias.eq(registered(m, (told.bias + count)[: len(self.bias)])),
+            self.cell.eq(registered(m, (told.cell + count)[: len(self.cell)])),
         ]
         now = Signal.like(self.writeback)
         m.d.comb += [
@@ -128,7 +128,7 @@ class Sequencer(wiring.Component):
         if self._design.compact:
             m.d.comb += told.eq(self.update)
             return told
-        held = Signal.like(self.update)
+        held = Signal.like(self.update, reset_less=True)
         m.d.comb += told.eq(Mux(self.slot_done, self.update, held))
         with m.If(self.slot_done):
             m.d.sync += held.eq(self.update)
@@ -161,7 +161,8 @@ class Sequencer(wiring.Component):
         """Whether a beat of the slot is next, while ``select`` counts."""
         last = self._beats - 1
         rest = Signal(range(max(2, last + 1)))  # beats of this slot still to deal after this cycle
-        m.d.sync += self.select.eq(Mux(self.slot_done, 0, last + 1 - rest))
+        dealt = Mux(self.slot_done, 0, last + 1 - rest)
+        m.d.comb += self.select.eq(registered(m, dealt[: len(self.select)]))
         with m.If(self.slot_done):
             m.d.sync += rest.eq(last)
         with m.Elif(rest.any()):
@@ -174,25 +175,27 @@ class Sequencer(wiring.Component):
         The rows of a round lie in its slots one gate after the other: of B blocks that of gate
         g of block b is row ``g * B + b``, so it is with PE ``(g * B + b) mod abreast``.
         """
-        abreast, last = self._design.abreast, self._beats - 1
-        select, block, active = Signal.like(self.select), Signal.like(told.block), Signal()
+        last = self._beats - 1
+        select = Signal.like(self.select, reset_less=True)
+        block, active = Signal.like(told.block, reset_less=True), Signal()
         now = [Mux(self.slot_done, 0, counter) for counter in (select, block)]
         ends, busy = now[0] == last, self.slot_done | active
+        m.d.comb += self.select.eq(registered(m, now[0]))
         m.d.sync += [
-            self.select.eq(now[0]),
             select.eq(Mux(ends, 0, now[0] + 1)),
             block.eq(now[1] + ends),
             active.eq(busy & ~(ends & (now[1] == told.block))),
         ]
-        for gate in range(abreast):
-            m.d.sync += self.places[gate].eq(now[1] + gate * (told.block + 1))
+        for gate, place in enumerate(self.places):
+            of_gate = now[1] + gate * (told.block + 1)
+            m.d.comb += place.eq(registered(m, of_gate[: len(place)]))
         return busy
 
     def _walk_pass(self, m: Module, active: Value, start: Value) -> tuple[Value, Value, Value]:
         """(number of the beat, its turn among the banks, its place in the bank)."""
-        count = Signal.like(self.update.beats)
-        turn, place = Signal.like(self.writeback.turn), Signal.like(self.writeback.place)
-        counters = [count, turn, place]
+        of = self.update.beats, self.writeback.turn, self.writeback.place
+        counters = [Signal.like(one, reset_less=True) for one in of]
+        count, turn, place = counters
         if self._design.takes_rows:
             counters = self._again(m, counters, start)
         if self._design.batched:
@@ -208,7 +211,8 @@ class Sequencer(wiring.Component):
 
     def _for_streams(self, m: Module, counters: list[Signal], start: Value) -> list[Value]:
         """The counters of a slot: from where they began for the first of a batch's streams."""
-        again, kept = self.update.again, [Signal.like(counter) for counter in counters]
+        again = self.update.again
+        kept = [Signal.like(counter, reset_less=True) for counter in counters]
         now = [Mux(self.slot_done & again, *of) for of in zip(kept, counters, strict=True)]
         with m.If(self.slot_done):
             m.d.sync += [one.eq(Mux(start, 0, value)) for one, value in zip(kept, now, strict=True)]
@@ -216,7 +220,8 @@ class Sequencer(wiring.Component):
 
     def _again(self, m: Module, counters: list[Signal], start: Value) -> list[Value]:
         """The counters of a slot: those of the slot before, if it made nothing ready."""
-        again, kept = Signal(), [Signal.like(counter) for counter in counters]
+        again = Signal(reset_less=True)  # a pass that starts has its own counters
+        kept = [Signal.like(counter, reset_less=True) for counter in counters]
         now = [Mux(self.slot_done & again, *of) for of in zip(kept, counters, strict=True)]
         with m.If(self.slot_done):
             m.d.sync += again.eq(~self.update.ready)
