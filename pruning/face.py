@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from .integers.packing import pack_matrices
 from .integers.quantise import Quantised
 from .integers.quantise import quantise as quantise_network
 from .integers.supported import check_layer
-from .mask.goals import Goal, goals_for
+from .mask.goals import Goal, check_together, goals_for
 from .mask.layers import matrices
 from .mask.pruner import Pruner
 from .mask.schedule import Increments
@@ -99,9 +100,13 @@ def prune(
     banks = whole("banks", banks, 1)
     steps, every = whole("steps", steps, 1), whole("every", every, 1)
     one_of("budget", budget, Balance.budgets)
-    goals = goals_for(module, Goal(Banks(banks), sparsity=sparsity), by_kind)
+    goal = Goal(Banks(banks), sparsity=sparsity)
+    # matrices that share come near the sparsity together
+    each = goal if budget == "equal" else replace(goal, tolerance=1.0)
+    goals = goals_for(module, each, by_kind)
     own = [n for n, matrix in matrices(module).items() if matrix.kind in (by_kind or {})]
     goals = goals_by(budget, module, goals, [name for name in own if name in goals])
+    check_together(module, {n: g for n, g in goals.items() if n not in own}, goal)
     return Pruner(module, goals, Increments(steps, every) if steps != 1 else None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
 from typing import Any
@@ -25,7 +25,16 @@ from ..mask.views import Banks
 from .gates import gate_goals
 from .magnitude import Share, alike, global_goals, kept, sharers
 
-__all__ = ["PES", "cycles_of", "free_goals", "geometries", "goals_by", "shapes"]
+__all__ = [
+    "PES",
+    "Slower",
+    "cycles_of",
+    "free_goals",
+    "geometries",
+    "goals_by",
+    "held_back",
+    "shapes",
+]
 
 PES = (8, 16, 32, 64)
 """PEs M of the arrays that are asked."""
@@ -167,6 +176,23 @@ def goals_by(
     return free_goals(module, goals, fixed) if budget == "global" else dict(goals)
 
 
+@dataclass(frozen=True)
+class Slower:
+    """An array M x N that would take ``cycles`` a step with all freedom, ``equal`` without."""
+
+    pes: int
+    lanes: int
+    cycles: float
+    equal: float
+
+
+def held_back(
+    module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str] = ()
+) -> Slower | None:
+    """Why :func:`free_goals` moves fewer weights than magnitudes ask for; None if it does not."""
+    return _Free(module, goals, fixed).slower()
+
+
 class _Free:
     def __init__(
         self, module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str]
@@ -203,6 +229,15 @@ class _Free:
                 break
             keep = moved
         return self._with(keep)
+
+    def slower(self) -> Slower | None:
+        """The first array that takes longer with the whole freedom."""
+        found = global_goals(self.module, self.asked, None, self._sharing)
+        if all(found[name].keep == k for name, k in self.equal.items()):
+            return None
+        packed = shapes(self.module, found)
+        steps = ((a, _step(packed, a), equal) for a, equal in self._allowed.items())
+        return next((Slower(*a, now, equal) for a, now, equal in steps if now > equal), None)
 
     def _sharing(self, matrix: Matrix) -> Hashable:
         return matrix.name if matrix.name in self.own else alike(matrix)

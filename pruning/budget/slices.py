@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from ..mask.goals import Goal
+from ..mask.goals import Goal, naming
+from ..mask.views import check_score
 from .magnitude import global_goals
 
 __all__ = ["LSTM_GATES", "Slices", "held"]
@@ -44,6 +45,8 @@ class Slices:
         equal = {}
         for name, goal in goals.items():
             weight = module.get_parameter(name)
+            with naming(name):
+                check_score(weight.detach())
             for rows in _cuts(len(weight), units, gates):
                 part = f"{name}:{rows.start}"
                 cut[part] = weight.data[rows]

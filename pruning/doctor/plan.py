@@ -17,9 +17,8 @@ from compiler.array.placement import row_order
 from csb_format.precision import Balance, Precision
 
 from ..budget.arrays import free_goals
-from ..budget.gates import gates_of
+from ..budget.gates import gate_goals, gates_of
 from ..budget.magnitude import global_goals, kept
-from ..budget.slices import Slices
 from ..mask.goals import Goal, goals_for, resolve, whole_of
 from ..mask.views import Banks, Unstructured, View, pattern_mask
 from .diagnose import CANDIDATES, KEEP_ENERGY, MORE_WEIGHTS
@@ -53,7 +52,8 @@ class PlanRow:
     keep : dict of str to int
         Weights a bank, by matrix; empty where that is no one number.
     budget : str
-        What `prune` is to be told to make it, ``global`` or ``equal``; empty where it does not.
+        What `prune` is to be told to make it, ``global``, ``equal`` or ``gate``; empty where it
+        does not.
     """
 
     pattern: str
@@ -138,7 +138,6 @@ class _Planner:
         if pes < 1:
             raise ValueError(f"{pes} PEs: must be at least 1")
         self.module, self.sparsity, self.pes, self.bits = module, sparsity, pes, value_bits
-        self._chosen: dict[int, dict[str, Goal]] = {}  # k per matrix by banks: seconds of deep ones
         self.matrices = resolve(module, self._goals(Unstructured()))[0]
         self.shapes = {name: matrix.shape for name, matrix in self.matrices.items()}
         self.weights = {n: module.get_parameter(n).detach().float() for n in self.matrices}
@@ -154,7 +153,7 @@ class _Planner:
         banks, reason = self._take(shared, free, keep_energy)
         rows_alone = self._free(f"{_banks(1)}, k per matrix", Banks(1), banks)
         beside = (*self._gates(banks), *([rows_alone] if fitting[0] > 1 else ()))
-        plain = self._row("unstructured", 0, banks, self._masks(self._goals(Unstructured())))
+        plain = self._row("unstructured", banks, self._goals(Unstructured()))
         rows += [*beside, plain, self._free("unstructured, global", Unstructured(), banks)]
         return Plan(self.sparsity, tuple(rows), banks, reason)
 
@@ -174,26 +173,23 @@ class _Planner:
 
     def _banks(self, banks: int) -> Iterator[PlanRow]:
         """K per matrix, and the same k in all of them."""
-        self._chosen[banks] = free_goals(self.module, self._goals(Banks(banks)))
-        each = {"global": self._chosen[banks], "equal": self._goals(Banks(banks))}
+        equal = self._goals(Banks(banks))
+        each = {"global": free_goals(self.module, equal), "equal": equal}
         for budget, title in (("global", "k per matrix"), ("equal", "equal k")):
             found = each[budget]
             whole = {n: whole_of(m, found[n]) for n, m in self.matrices.items()}
-            row = self._row(f"{_banks(banks)}, {title}", banks, banks, self._masks(found), whole)
-            yield replace(row, budget=budget)
+            row = self._row(f"{_banks(banks)}, {title}", banks, found)
+            yield replace(row, banks=banks, keep=whole, budget=budget)
 
     def _gates(self, banks: int) -> Iterator[PlanRow]:
         gates = gates_of(self.module)
         if not gates or getattr(self.module, "proj_size", False):
             return  # a projection has no gates
-        slices = Slices(self.module, self._chosen[banks], gates=gates)
-        masks = {
-            name: _mask(slices.parts.get_parameter(name), goal)
-            for name, goal in slices.goals.items()
-        }
-        merged = slices.merged(masks)
-        row = self._row(f"{_banks(banks)}, k per gate", 0, banks, merged)
-        yield replace(row, cycles=sum(self._by_gate(n, m, banks) for n, m in merged.items()))
+        found = gate_goals(self.module, self._goals(Banks(banks)))
+        masks = self._masks(found)
+        row = self._row(f"{_banks(banks)}, k per gate", banks, found)
+        cycles = sum(self._by_gate(name, mask, banks) for name, mask in masks.items())
+        yield replace(row, banks=banks, cycles=cycles, budget="gate")
 
     def _by_gate(self, name: str, mask: Tensor, lanes: int) -> int:
         """Cycles of a matrix where a slot has rows of one gate; as others where M allows none."""
@@ -201,39 +197,30 @@ class _Planner:
         return cycles_by_gate(bank_loads(mask, lanes), order, gates, self.pes)
 
     def _free(self, pattern: str, view: View, lanes: int) -> PlanRow:
-        goals = global_goals(self.module, self._goals(view))
-        return self._row(pattern, 0, lanes, self._masks(goals))
+        return self._row(pattern, lanes, global_goals(self.module, self._goals(view)))
 
     def _masks(self, goals: Mapping[str, Goal]) -> dict[str, Tensor]:
         found = {n: kept(goals[n], whole_of(m, goals[n])) for n, m in self.matrices.items()}
         return {name: _mask(self.weights[name], goal) for name, goal in found.items()}
 
-    def _row(
-        self,
-        pattern: str,
-        banks: int,
-        lanes: int,
-        masks: Mapping[str, Tensor],
-        keep: dict[str, int] | None = None,
-    ) -> PlanRow:
+    def _row(self, pattern: str, lanes: int, goals: Mapping[str, Goal]) -> PlanRow:
+        masks = self._masks(goals)
         energy = sum(float(self.weights[n][m].double().square().sum()) for n, m in masks.items())
         left = sum(int(mask.sum()) for mask in masks.values())
         weights = sum(mask.numel() for mask in masks.values())
         cycles = sum(self._cycles(name, mask, lanes) for name, mask in masks.items())
-        size = sum(self._bytes(n, m, banks, (keep or {}).get(n, 0)) for n, m in masks.items())
+        size = sum(self._bytes(name, mask, goals[name]) for name, mask in masks.items())
         share = energy / self.total if self.total else 1.0
-        return PlanRow(
-            pattern, banks, share, 1 - left / weights, self.pes, lanes, cycles, size,
-            keep or {}, "",
-        )  # fmt: skip
+        return PlanRow(pattern, 0, share, 1 - left / weights, self.pes, lanes, cycles, size, {}, "")
 
     def _cycles(self, name: str, mask: Tensor, lanes: int) -> int:
         order = torch.from_numpy(row_order(name, self.shapes, lanes))
         return cycles_of(bank_loads(mask, lanes)[order], self.pes)
 
-    def _bytes(self, name: str, mask: Tensor, banks: int, keep: int) -> int:
-        if banks:
-            return -(-Banks(banks).geometry(*self.shapes[name], keep, self.bits).packed_bits // 8)
+    def _bytes(self, name: str, mask: Tensor, goal: Goal) -> int:
+        if isinstance(goal.view, Banks):
+            keep = whole_of(self.matrices[name], goal)
+            return -(-goal.view.geometry(*self.shapes[name], keep, self.bits).packed_bits // 8)
         entry = int(mask.sum()) * (self.bits + 8 * _INDEX_BYTES)
         return -(-entry // 8) + _START_BYTES * (len(mask) + 1)
 
@@ -251,7 +238,8 @@ class _Planner:
             best = max(few, key=lambda row: (row.energy, row.banks))
             return best.banks, f"none keeps {keep_energy:.0%} of unstructured pruning's, these most"
         least = max(rows, key=lambda row: (row.sparsity, row.banks))
-        return least.banks, "one weight a bank is more than is asked; these banks keep fewest"
+        over = f"all keep over {MORE_WEIGHTS - 1:.0%} more weights than are asked"
+        return least.banks, f"{over}; these banks keep fewest"
 
 
 def _banks(count: int) -> str:

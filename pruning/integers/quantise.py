@@ -241,7 +241,8 @@ class _Packer:
             return pack_matrix(real, self.layout[name], chosen, self.masks.get(name))
         except UnbalancedError as error:
             raise UnbalancedError(
-                f"{name}: {error}; give the masks if kept weights are exactly zero"
+                f"{name}: {error}; give the masks if kept weights are exactly zero, and as layout "
+                "the pruner's geometries() if gates keep different numbers"
             ) from error
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error

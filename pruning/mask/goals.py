@@ -22,6 +22,7 @@ __all__ = [
     "UnfinishedError",
     "UnreachableError",
     "check_finished",
+    "check_together",
     "goals_for",
     "n_of_m",
     "naming",
@@ -156,6 +157,11 @@ class MatrixState:
         return self._layout.sparsity(self.target)
 
     @property
+    def alone(self) -> float:
+        """Sparsity that the request comes to in this matrix alone."""
+        return self._layout.sparsity(self._layout.nearest(self.requested))
+
+    @property
     def final(self) -> float:
         """Sparsity when the schedule ends."""
         return self._layout.sparsity(self.target)
@@ -226,6 +232,40 @@ def check_finished(schedule: Schedule, position: int, report: Sequence[MatrixSta
         "attach(optimizer, drive=True), and train to the end of the schedule; unfinished=True "
         "takes the masks as they are"
     )
+
+
+def check_together(module: nn.Module, goals: Mapping[str, Goal], asked: Goal) -> None:
+    """Refuse goals that all together miss a sparsity by more than its tolerance.
+
+    Parameters
+    ----------
+    module : nn.Module
+    goals : mapping of str to Goal
+        What each matrix is to keep.
+    asked : Goal
+        The sparsity of all of them.
+
+    Raises
+    ------
+    UnreachableError
+        Naming what they come to, and the mend.
+    """
+    if not goals or asked.sparsity is None:
+        return
+    found, chosen = resolve(module, goals)
+    sizes = {name: matrix.shape[0] * matrix.shape[1] for name, matrix in found.items()}
+    removed = sum(_removed(matrix, chosen[name]) * sizes[name] for name, matrix in found.items())
+    achieved = removed / sum(sizes.values())
+    if abs(achieved - asked.sparsity) > asked.tolerance + 1e-12:
+        raise UnreachableError(
+            f"sparsity {asked.sparsity:.2%} of all matrices together: {asked.view} come no nearer "
+            f"than {achieved:.2%}; ask for that, or choose larger ones (fewer banks)"
+        )
+
+
+def _removed(matrix: Matrix, goal: Goal) -> float:
+    """Share of a matrix's weights."""
+    return goal.view.layout(*matrix.shape).sparsity(whole_of(matrix, goal))
 
 
 def n_of_m(n: int, m: int) -> Goal:

@@ -106,8 +106,15 @@ def _check_made(pruner: Resumable, state: Mapping[str, Any]) -> None:
         if ours.get(key) != state["made"].get(key):
             raise ResumeError(
                 f"{key}: saved with {state['made'].get(key)}, this pruner has {ours.get(key)}; "
-                "make it as it was, or start anew without the saved state"
+                f"make it as it was{_weights_first(key)}, or start anew without the saved state"
             )
+
+
+def _weights_first(key: str) -> str:
+    """Goals of a shared budget go by the weights that the module has when they are made."""
+    if not key.startswith("goal of "):
+        return ""
+    return " (k per matrix goes by the weights: load those it was first made with before)"
 
 
 def _check_mask(pruner: Resumable, name: str, state: Mapping[str, Any]) -> None:

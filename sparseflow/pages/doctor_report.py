@@ -243,7 +243,8 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     names = ", ".join(taken.keep)
     lines = (
         f"{plan.asked:.2%} asked of all matrices together",
-        f"k, weights a bank, of {names}; what has none is a yardstick, no array runs it well",
+        f"k, weights a bank, of {names}; what has none is a yardstick, no array runs it well, "
+        "but for k per gate: --budget gate, on an array with slots of one gate",
         f"take: {taken.pattern} ({plan.reason})",
     )
     (console or Console()).print(Group(Text(lines[0]), table, *map(Text, lines[1:])))

@@ -149,7 +149,7 @@ def _tell_achieved(network: Network, pruned: Pruned) -> None:
         packed = pruned.geometries[matrix.name]
         kept = f"{packed.kept_text} of {packed.bank_width} a bank"
         say(f"{name}: {matrix.requested:.2%} asked, {matrix.achieved:.2%} achieved, {kept}")
-        if matrix.achieved == 0 < matrix.requested:
+        if matrix.achieved == 0 < matrix.alone:
             say("  note: all are larger than what went elsewhere; --budget equal asks each")
         if matrix.note:
             say(f"  note: {matrix.note.removeprefix(f'{matrix.name}: ')}")

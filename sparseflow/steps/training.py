@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from csb_format.pooling import LAST
 from csb_format.precision import Balance
+from pruning.budget.arrays import goals_by, held_back
 from pruning.doctor.readiness import hardware_note
 from pruning.files.network import Classifier, Network, load_network
 from pruning.importers import Cut
 from pruning.importers.checkpoint import save_tensors, save_weights
 from pruning.importers.cut import METADATA as CUT
 from pruning.mask.goals import Goal, resolve, whole_of
+from pruning.mask.pruner import Pruner
 from pruning.mask.views import Banks
 from pruning.tasks.data.datasets import SequenceData
 from pruning.tasks.data.inputs import Inputs
-from pruning.tasks.networks.sequence import SequenceClassifier, answers
+from pruning.tasks.networks.sequence import SequenceClassifier, answers, first_loss
 from pruning.tasks.recipes.bare import bare, with_own_outputs
 from pruning.tasks.recipes.finetuning import Pruned, prune_classifier
 from pruning.tasks.recipes.recipe import Recipe, prune_and_finetune
@@ -137,7 +140,8 @@ def prune_network(
     read = as_read(network, pool, checkpoint, data)
     goals = asked.goals(network)
     notes = _grouped(network, classifier, goals)
-    for line in [*read, *notes]:
+    fixed = asked.fixed(network)
+    for line in [*read, *notes, *_held_back(classifier, goals, fixed, recipe)]:
         say(line)
     _tell(network, network.restore())
     if headless:
@@ -148,8 +152,9 @@ def prune_network(
         judged = None if judged is None else with_own_outputs(classifier, judged)
     judge = None if judged is None else _Judge(classifier, judged, of_part(network))
     chosen = controls or Controls()
+    for line in _shares_badly(classifier, goals, fixed, recipe, data):
+        say(line)
     with chosen.noting() as note, stages() as progress:
-        fixed = asked.fixed(network)
         if note is not None:
             note("began", _settings(recipe, asked, seed, checkpoint, data))
         pruned = prune_classifier(
@@ -207,6 +212,47 @@ def _grouped(network: Network, classifier: Classifier, goals: Mapping[str, Goal]
     for matrix in resolve(classifier, goals)[0].values():
         whole_of(matrix, goals[matrix.name])
     return [f"note: {line}" for line in uneven(sizes, views)]
+
+
+def _held_back(
+    classifier: Classifier, goals: Mapping[str, Goal], fixed: Collection[str], recipe: Recipe
+) -> list[str]:
+    """Why matrices do not keep what their magnitudes ask for, if they do not."""
+    slower = held_back(classifier, goals, fixed) if recipe.budget == "global" else None
+    if slower is None:
+        return []
+    return [
+        f"note: with k where magnitudes ask for it {slower.pes} x {slower.lanes} would take "
+        f"{slower.cycles:g} cycles a step, not {slower.equal:g}: moved is what costs nothing on "
+        "any array of 8 to 64 PEs (docs/budget.md)"
+    ]
+
+
+def _shares_badly(
+    classifier: Classifier,
+    goals: Mapping[str, Goal],
+    fixed: Collection[str],
+    recipe: Recipe,
+    data: SequenceData,
+) -> list[str]:
+    """Whether equal k lose less than those of the budget, before anything is fine-tuned.
+
+    Magnitudes of two matrices compare what they are multiplied by as well.
+    """
+    if recipe.budget == "equal":
+        return []
+    losses = []
+    for budget in (recipe.budget, "equal"):
+        chosen = goals_by(budget, classifier, goals, fixed)
+        pruned = Pruner(copy.deepcopy(classifier), chosen).squash()
+        losses.append(first_loss(pruned, data))
+    shared, equal = losses
+    if not equal < shared:
+        return []
+    return [
+        f"note: before fine-tuning the loss is {shared:.4g} with k by magnitude, {equal:.4g} with "
+        "equal k: these may be better here, try --budget equal too"
+    ]
 
 
 class _Judge:

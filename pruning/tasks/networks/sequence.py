@@ -30,6 +30,7 @@ __all__ = [
     "accuracy",
     "answers",
     "biases_first",
+    "first_loss",
     "train",
 ]
 
@@ -328,6 +329,27 @@ def answers(model: nn.Module, data: SequenceData) -> Answers:
     """
     model.eval()
     return Answers.of(data, _logits(model, data))
+
+
+def first_loss(model: nn.Module, data: SequenceData, most: int = 64) -> float:
+    """Mean loss of the first sequences, as :func:`train` sees it without noise or smoothing.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Called as :meth:`SequenceClassifier.forward`.
+    data : SequenceData
+        Normalised, with labels or targets.
+    most : int
+        Sequences, at least 1.
+    """
+    part, device = data.chosen(range(min(most, len(data)))), _place_of(model)
+    frames, lengths = _padded(part)
+    model.eval()
+    with torch.no_grad(), reproducible():
+        logits = model(frames.to(device), lengths.to(device)).cpu()
+    _check_answers(logits, part)
+    return float(_loss(part, 0.0)(logits, _wanted(part)))
 
 
 def _logits(model: nn.Module, data: SequenceData) -> Iterator[npt.NDArray[Any]]:

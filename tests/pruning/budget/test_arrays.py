@@ -10,9 +10,9 @@ from compiler.lower.compile import compile_model
 from compiler.timing.cycle_model import CycleModel
 from csb_format.shape import ModelShape
 from pruning.budget import arrays
-from pruning.budget.arrays import PES, cycles_of, free_goals, geometries
+from pruning.budget.arrays import PES, cycles_of, free_goals, geometries, held_back
 from pruning.budget.magnitude import global_goals, kept
-from pruning.mask.goals import Goal, goals_for
+from pruning.mask.goals import Goal, UnreachableError, goals_for
 from pruning.mask.views import Banks, Unstructured
 
 
@@ -93,6 +93,10 @@ def test_units_move_one_by_one_where_the_whole_freedom_costs_cycles(
     found = free_goals(module, goals)
     assert [goal.keep for goal in found.values()] == [6, 2]
     assert cycles_of(module, found) == before
+    slower = held_back(module, goals)  # the array that says why
+    assert slower is not None
+    assert slower.equal == before[slower.pes, slower.lanes] < slower.cycles
+    assert held_back(module, goals, ["weight_ih_l0"]) is None  # nothing is shared
 
 
 def test_deep_networks_take_seconds_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,3 +148,16 @@ def test_the_front_door_shares_unless_told_otherwise() -> None:
     own = {"weight_hh": Goal(Banks(8), 0.75)}
     kinds = sf.prune(lstm(64, 64), banks=8, sparsity=0.5, by_kind=own).keep
     assert kinds == {"weight_ih_l0": 4, "weight_hh_l0": 2}
+
+
+def test_matrices_that_share_come_near_a_sparsity_together() -> None:
+    # 4 of 12 columns of a bank are 67 %, alone beyond the tolerance of 60 %; of two matrices not.
+    alone = nn.LSTM(12, 12)
+    with pytest.raises(UnreachableError, match=r"come no nearer than 66\.67%"):
+        sf.prune(alone, banks=4, sparsity=0.6, budget="equal")
+    stacked = nn.LSTM(12, 16)
+    pruner = sf.prune(stacked, banks=4, sparsity=0.57)
+    assert abs(pruner.sparsity() - 0.57) < 0.05
+    message = r"sparsity 60\.00% of all matrices together: .* come no nearer than 66\.67%; ask for"
+    with pytest.raises(UnreachableError, match=message):
+        sf.prune(alone, banks=4, sparsity=0.6)

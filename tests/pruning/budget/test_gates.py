@@ -102,6 +102,14 @@ def test_gates_share_and_keep_more_energy(kind: str) -> None:
     assert energy["gate"] > 1.05 * energy["equal"]
 
 
+def test_what_is_not_finite_is_named_where_it_is() -> None:
+    lstm = nn.LSTM(8, 16)
+    with torch.no_grad():
+        lstm.get_parameter("weight_hh_l0")[40, 4] = float("nan")
+    with pytest.raises(ValueError, match=r"^weight_hh_l0: weight or score at \(40, 4\) is nan"):
+        goals_by("gate", lstm, goals_for(lstm, Goal(Banks(4), 0.5)))
+
+
 def test_named_matrices_share_nothing() -> None:
     module = network("lstm")
     goals = goals_for(module, Goal(Banks(2), 0.7))

@@ -1,13 +1,17 @@
 """Patterns weighed before any training, against counts made here."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pruning.budget.arrays import cycles_of
+from pruning.budget.gates import gate_goals
 from pruning.doctor.plan import Plan, plan
-from pruning.mask.goals import Goal
+from pruning.mask.goals import Goal, goals_for
+from pruning.mask.pruner import Pruner
 from pruning.mask.views import Banks
 
 
@@ -74,13 +78,31 @@ def test_cycles_and_bytes_stand_beside_them(found: Plan) -> None:
     assert all(row.sparsity == pytest.approx(0.5) for row in found.rows)
 
 
+@pytest.mark.parametrize(
+    ("make", "banks", "sparsity"),
+    [(lambda: nn.LSTM(12, 16, 2), 4, 0.5), (lambda: nn.LSTM(5, 7), 1, 0.7)],
+)
+def test_k_per_gate_is_what_prune_makes(
+    make: Callable[[], nn.LSTM], banks: int, sparsity: float
+) -> None:
+    torch.manual_seed(0)
+    lstm = make()
+    lanes = [banks]
+    (row,) = (r for r in plan(lstm, sparsity, lanes, value_bits=8).rows if r.budget == "gate")
+    goals = goals_for(lstm, Goal(Banks(banks), sparsity, tolerance=1.0))
+    pruner = Pruner(lstm, gate_goals(lstm, goals))
+    assert row.sparsity == pytest.approx(pruner.sparsity())
+    packed = pruner.geometries(8).values()
+    assert row.bytes == sum(-(-geometry.packed_bits // 8) for geometry in packed)
+
+
 def test_the_most_banks_that_keep_enough_are_taken() -> None:
     lax, strict = (plan(network(), 0.5, [2, 8], keep_energy=e) for e in (0.5, 0.999))
     assert (lax.banks, lax.taken.pattern) == (8, "8 banks, k per matrix")
     assert strict.banks == 2
     assert "none keeps 100% of" in strict.reason
     narrow = plan(network(), 0.95, [8, 64], keep_energy=0.1)
-    assert "one weight a bank is more than is asked" in narrow.reason
+    assert "all keep over 5% more weights than are asked" in narrow.reason
     assert narrow.banks == 8
 
 

@@ -34,6 +34,16 @@ def test_a_request_between_two_counts_is_not_called_unreachable() -> None:
     assert (report.achieved, report.note) == (0.75, "")
 
 
+def test_what_a_request_comes_to_alone() -> None:
+    shared = Goal(Banks(2), keep=6, asked=0.7)  # all of a bank: the weights went elsewhere
+    pruner = Pruner(nn.LSTM(12, 16), {"weight_ih_l0": shared})
+    (report,) = pruner.report()
+    assert (report.requested, report.achieved) == (0.7, 0.0)
+    assert report.alone == pytest.approx(1 - 2 / 6)
+    few = Goal(Banks(2), keep=6, asked=0.0001)
+    assert Pruner(nn.LSTM(12, 16), {"weight_ih_l0": few}).report()[0].alone == 0.0
+
+
 def test_a_goal_in_units_asks_for_what_they_come_to() -> None:
     (report,) = Pruner(nn.LSTM(12, 16), {"weight_ih_l0": n_of_m(2, 4)}).report()
     assert (report.requested, report.achieved, report.note) == (0.5, 0.5, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from csb_format.files.matrixfile import load_matrices
 from csb_format.precision import Balance
 from pruning.files.network import load_network
 from pruning.reset_first import ResetFirstGRU
+from pruning.tasks.data.datasets import save_sequences
 from sparseflow.pages.measured import read_figures
 from tests.sparseflow.commands.prepared import (
     CLASSES,
@@ -131,6 +133,28 @@ def test_matrices_share_their_weights_unless_told_otherwise(
     achieved = 1 - kept[0] / 8
     assert f"rnn.weight_ih_l0: 50.00% asked, {achieved:.2%} achieved, {kept[0]} of 8 a b" in shown
     assert "all matrices: 50.00% asked, 50.00% achieved" in shown
+
+
+@pytest.mark.parametrize(("loud", "noted"), [(0.02, True), (2.0, False)])
+def test_a_budget_that_magnitudes_mislead_is_said_before_training(
+    run: Run, tmp_path: Path, capsys: Text, loud: float, noted: bool
+) -> None:
+    """The input matrix has the larger weights; of quiet inputs they do nothing."""
+    files, lstm = Files(tmp_path, 32), nn.LSTM(32, 32)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in lstm.named_parameters():
+            parameter.normal_(std={"weight_ih_l0": 0.3, "weight_hh_l0": 0.2}.get(name, 1.0))
+    data = sequences(32)
+    frames = tuple(loud * sequence for sequence in data.sequences)
+    save_sequences(files.data, replace(data, sequences=frames))
+    assert run(*files.prune(files.saved(lstm.state_dict()))) == 0
+    shown = capsys.readouterr().err
+    said = re.search(r"loss is (\S+) with k by magnitude, (\S+) with equal k: .*", shown)
+    assert (said is not None) == noted
+    if said:
+        assert float(said[2]) < float(said[1])
+        assert said[0].endswith("try --budget equal too")
 
 
 def test_a_ragged_width_is_padded_and_told(run: Run, tmp_path: Path, capsys: Text) -> None:
