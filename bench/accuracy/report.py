@@ -151,13 +151,24 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 def pattern_table(scores: Scores, published: Mapping[str, Mapping[float, str]]) -> str:
     """Scores by pattern and sparsity, what was achieved where it differs, and the paper's."""
-    heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
+    heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES), "seeds"]
     lines = _filled([p, *(_cell(scores, p, s) for s in SPARSITIES)] for p in PATTERNS)
+    lines = [[*line, _seeds(scores, line[0])] for line in lines]
     for pattern, figures in published.items():
         if pattern != "dense":
             cells = (f"*{figures[s]}*" if s in figures else "" for s in SPARSITIES)
-            lines.append([f"*published: {pattern}*", *cells])
+            lines.append([f"*published: {pattern}*", *cells, ""])
     return table(heads, lines)
+
+
+def _seeds(scores: Scores, pattern: str) -> str:
+    """Those of a line: not every one has every figure."""
+    return ", ".join(
+        map(
+            str,
+            sorted({s for (p, _), found in scores.tuned.items() for s in found if p == pattern}),
+        )
+    )
 
 
 def _cell(scores: Scores, pattern: str, sparsity: float) -> str:
@@ -193,6 +204,8 @@ def claims(scores: Scores) -> list[list[str]]:
             worse = gaps(scores.tuned, block, "unstructured", sparsity)
             what = f"{block} - unstructured at {at}"
             found.append([what, "clearly above", written(worse), _verdict(worse, lambda d: d > 1)])
+    for sparsity in SPARSITIES:
+        found += [] if sparsity in CLAIM else _global_claims(scores, sparsity)
     return [line for line in found if line[2]]
 
 
@@ -207,6 +220,9 @@ def _global_claims(scores: Scores, sparsity: float) -> list[list[str]]:
             if bound is not None and free == "unstructured":
                 line[1], line[3] = f"at most {bound:g}", _verdict(apart, _at_most(bound))
             found.append(line)
+    for banks, plain in zip(GLOBAL_BANKS, BANKS, strict=True):
+        apart = gaps(scores.tuned, banks, plain, sparsity)
+        found.append([f"{banks} - {plain} at {at}", "", written(apart), ""])
     return found
 
 

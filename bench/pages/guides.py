@@ -276,6 +276,7 @@ def _boards() -> Page:
             "125 MHz asked for, 110.8 MHz reached (75 by the estimate",  # routed once, by hand
             "7.6 ns of wire,",
             "0.5 of logic",
+            "nextpnr 0.11.1 does not",
             "apycula is 0.32",
             "0.35 does not install",
         ),
