@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("svg")  # before pyplot chooses a window system
 
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 
 from csb_format.files.replace import replace_file
 
@@ -23,24 +24,47 @@ Curve = Sequence[tuple[float, float, float]]  # sparsity, mean, standard deviati
 _MARKERS = "os^vD*Pdx+<>"
 
 
-def plot(path: Path, title: str, label: str, curves: Mapping[str, Curve]) -> None:
+def plot(
+    path: Path,
+    title: str,
+    label: str,
+    curves: Mapping[str, Curve],
+    beside: Mapping[str, Curve] | None = None,
+) -> None:
     """Write an SVG: a line a pattern, the dense network as level zero.
 
     Parameters
     ----------
     path : Path
     title, label : str
-        Of the picture and its upright axis.
+        Of the picture, and of what is measured.
     curves : mapping of str to sequence of (sparsity, mean, standard deviation)
         Above the dense network, by pattern; empty ones are left out.
+    beside : mapping of str to the same, optional
+        Above unstructured pruning of each matrix, in a panel of its own.
     """
     # Without these, every run would write other bytes.
     matplotlib.rcParams["svg.hashsalt"] = "sparseflow"
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    axes.axhline(0, color="black", linewidth=0.8, linestyle=":", label="dense")
+    panels = [("dense", curves), *([("unstructured", beside)] if beside else [])]
+    size = (1 + 6 * len(panels), 4.5)
+    figure, _ = pyplot.subplots(1, len(panels), figsize=size, layout="constrained")
+    for one, (level, lines) in zip(figure.axes, panels, strict=True):
+        _panel(one, level, lines, list(curves))
+        one.set(xlabel="weights pruned, % (achieved)", ylabel=f"{label}, above {level}")
+    figure.suptitle(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, buffer.getvalue())
+
+
+def _panel(axes: Axes, level: str, curves: Mapping[str, Curve], names: Sequence[str]) -> None:
+    """Lines whose colours are those of the same names in all panels."""
+    axes.axhline(0, color="black", linewidth=0.8, linestyle=":", label=level)
     table = pyplot.colormaps["tab20"]
     colours = [table(n) for n in range(table.N)]
-    own = {name: at for at, name in enumerate(n for n in curves if plain_of(n) == n)}
+    own = {name: at for at, name in enumerate(n for n in names if plain_of(n) == n)}
     for name, curve in curves.items():
         if curve:
             x, y, spread = zip(*sorted(curve), strict=True)
@@ -50,11 +74,5 @@ def plot(path: Path, title: str, label: str, curves: Mapping[str, Curve]) -> Non
             if name not in own:
                 style["linestyle"] = ":" if slices_of(name) else "--"
             axes.errorbar(percent, y, spread, label=name, markersize=4, capsize=2, **style)
-    axes.set(title=title, xlabel="weights pruned, % (achieved)", ylabel=label)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, buffer.getvalue())

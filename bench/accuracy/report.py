@@ -20,7 +20,7 @@ import typer
 from csb_format.files.replace import replace_file
 
 from .networks import NETWORKS, Speech
-from .patterns import PATTERNS, SPARSITIES
+from .patterns import PATTERNS, SPARSITIES, plain_of
 from .plots import Curve, plot
 from .published import PTB1500, TIMIT
 from .rows import AMPLE, BANKS, BITS, CLAIM, GLOBAL_BANKS, LONGER, WAYS
@@ -414,18 +414,26 @@ def _main_text(network: str) -> str:
 
 
 def _picture(network: str, scores: Scores, pictures: Path) -> str:
-    curves: dict[str, Curve] = {pattern: _curve(scores, pattern) for pattern in PATTERNS}
+    curves: dict[str, Curve] = {name: _curve(scores, name, scores.dense) for name in PATTERNS}
     label = "frame error, %" if scores.percent else "test perplexity"
-    plot(pictures / f"{network}.svg", TITLES[network], f"{label}, above dense", curves)
+    named = (*BANKS, *(name for name in PATTERNS if plain_of(name) != name))
+    beside: dict[str, Curve] = {name: _curve(scores, name) for name in named}
+    if not any(beside[name] for name in named if name not in BANKS):
+        beside = {}
+    plot(pictures / f"{network}.svg", TITLES[network], label, curves, beside)
     return f"![{TITLES[network]}]({pictures.name}/{network}.svg)\n"
 
 
-def _curve(scores: Scores, pattern: str) -> Curve:
-    """Differences from the dense copy, seed by seed: not every point has the same seeds."""
+def _curve(scores: Scores, pattern: str, level: Mapping[int, float] | None = None) -> Curve:
+    """Differences from ``level`` seed by seed, or from unstructured pruning to the same sparsity.
+
+    Not every point has the same seeds.
+    """
     points = []
     for sparsity in SPARSITIES:
         tests = scores.tuned.get((pattern, sparsity), {})
-        values = [test - scores.dense[seed] for seed, test in tests.items() if seed in scores.dense]
+        base = scores.tuned.get(("unstructured", sparsity), {}) if level is None else level
+        values = [test - base[seed] for seed, test in tests.items() if seed in base]
         if values:
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             points.append((scores.achieved[pattern, sparsity], statistics.mean(values), spread))

@@ -119,6 +119,8 @@ def _claimed(seeds: list[int]) -> Iterator[Row]:
         yield from _tuned("timit256", seed, ("unstructured, global", "8 banks, global"), (0.875,))
     for seed in seeds:
         yield from _tuned("shakespeare256", seed, ("8 banks, global",), (0.875,))
+        for way in ("", "rewound"):
+            yield Row("shakespeare256", "tuned", seed, "8 banks", 0.875, way=way, times=LONGER)
         yield Row("ptb650brief", "dense", seed)
         yield from _tuned("ptb650brief", seed, ("unstructured", *GLOBAL), (0.8, 0.6))
     for seed in seeds:

@@ -31,7 +31,8 @@ column by more than 0.25 points, what it reached stands in brackets. Only the ma
 are pruned, by magnitude. A dense copy is fine-tuned just as long. Standard deviations are over
 seeds; a figure without one is of one seed. The last column has the seeds of a line, not each of
 which was trained at every sparsity: figures of two lines may be of other seeds, and only "The
-claim" compares the same ones. Pictures show differences from the dense copy of the same seed.
+claim" compares the same ones. Pictures show differences from the dense copy of the same seed, and
+from unstructured pruning of each matrix.
 
 A pattern whose name ends in `, global` stores as many weights as the same pattern without it, but
 in all matrices together: each keeps what the magnitudes of the dense network ask for, and banks
