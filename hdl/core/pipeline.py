@@ -41,7 +41,7 @@ def _told(value: data.View | Value) -> int:
     members = list(shape.members.items()) if isinstance(shape, data.StructLayout) else []
     if len(members) < 2 or members[0][0] not in ("valid", "en"):
         return 0
-    return Shape.cast(members[0][1]).width
+    return int(Shape.cast(members[0][1]).width)
 
 
 def delayed(

@@ -16,7 +16,9 @@ def one_cell(kind: str) -> dict[str, Any]:
     wires = iter(range(2, 1000))
     buses = {name: [next(wires) for _ in range(bits)] for name, bits in PORTS.items()}
     flow = {name: "output" if name == "P" else "input" for name in PORTS}
-    pins = {f"{name}{i}": [wire] for name, bus in buses.items() for i, wire in enumerate(bus)}
+    pins: dict[str, list[int | str]] = {
+        f"{name}{i}": [wire] for name, bus in buses.items() for i, wire in enumerate(bus)
+    }
     pins |= {"SIGNEDA": ["1"], "SIGNEDB": ["1"], "SOURCEA": ["0"], "SOURCEB": ["0"]}
     cell = {
         "hide_name": 0,
