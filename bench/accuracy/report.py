@@ -163,12 +163,8 @@ def pattern_table(scores: Scores, published: Mapping[str, Mapping[float, str]]) 
 
 def _seeds(scores: Scores, pattern: str) -> str:
     """Those of a line: not every one has every figure."""
-    return ", ".join(
-        map(
-            str,
-            sorted({s for (p, _), found in scores.tuned.items() for s in found if p == pattern}),
-        )
-    )
+    seeds = {seed for key, found in scores.tuned.items() if key[0] == pattern for seed in found}
+    return ", ".join(map(str, sorted(seeds)))
 
 
 def _cell(scores: Scores, pattern: str, sparsity: float) -> str:

@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Iterator
 
 from ..accuracy.report import gaps
+from ..accuracy.rows import GLOBAL_BANKS
 from ..accuracy.texts import DEVIATIONS
 from .page import Page
-from .results import ROOT, above, mean, scores
+from .results import ROOT, above, counted, mean, scores
 
 __all__ = ["RESULTS", "WORDS"]
 
 WORDS = DEVIATIONS
-_COUNTS = {2: "two", 3: "three"}
 _CLAIM = (0.6, 0.7, 0.8)
 _BANKS = tuple(f"banks of {width}" for width in (25, 50, 100))
 _SPEECH_BANKS = tuple(f"banks of {width}" for width in (8, 16, 25, 32, 50, 64, 100))
@@ -45,33 +45,33 @@ def _rows() -> Iterator[str]:
 
 def _widths() -> Iterator[str]:
     """Banks with one budget: over all seeds that have both."""
-    names = [f"{name}, global" for name in _BANKS]
-    found = [mean(above("ptb200", name, 0.8)) for name in names]
-    energy = [statistics.mean(scores("ptb200").energy[name, 0.8]) for name in names]
+    found = [mean(above("ptb200", name, 0.8)) for name in GLOBAL_BANKS]
+    energy = [statistics.mean(scores("ptb200").energy[name, 0.8]) for name in GLOBAL_BANKS]
     yield f"80 % lie {found[0]}, {found[1]} and {found[2]} above unstructured"
     yield "keep {:.1f}, {:.1f} and {:.1f} % of the energy".format(*energy)
-    hard = [statistics.mean(above("ptb200", name, 0.9)) for name in names]
+    hard = [statistics.mean(above("ptb200", name, 0.9)) for name in GLOBAL_BANKS]
     yield f"are {-max(hard):.1f} to {-min(hard):.1f} better than unstructured at 90 %"
-    large = [statistics.mean(above("ptb650brief", name, 0.8)) for name in names]
+    large = [statistics.mean(above("ptb650brief", name, 0.8)) for name in GLOBAL_BANKS]
     yield f"lie within {max(large) - min(large):.2f} of each other with 650 units"
 
 
 def _shared() -> Iterator[str]:
     """What holds with k per matrix."""
-    names = [f"{name}, global" for name in _BANKS]
     hard, hardest = (
-        sorted(abs(statistics.mean(above("ptb200", name, s))) for name in names)
+        sorted(abs(statistics.mean(above("ptb200", name, s))) for name in GLOBAL_BANKS)
         for s in (0.875, 0.9)
     )
     yield f"{hard[0]:.2f} to {hard[-1]:.2f} above it at 87.5 %"
     yield f"{hardest[0]:.2f} to {hardest[-1]:.2f} below at 90 %"
     tuned = scores("ptb200").tuned
     for sparsity in (0.6, 0.9):
-        free = [statistics.mean(gaps(tuned, n, "unstructured, global", sparsity)) for n in names]
+        free = [
+            statistics.mean(gaps(tuned, n, "unstructured, global", sparsity)) for n in GLOBAL_BANKS
+        ]
         yield f"{min(free):.2f} to {max(free):.2f} above at {100 * sparsity:g} %"
     characters = scores("shakespeare256").tuned
     worse = sorted(gaps(characters, "8 banks, global", "8 banks", 0.875))
-    yield f"is {worse[0]:.2f} to {worse[-1]:.2f} worse than equal k ({_COUNTS[len(worse)]} seeds)"
+    yield f"is {worse[0]:.2f} to {worse[-1]:.2f} worse than equal k ({counted(len(worse))} seeds)"
 
 
 def _time() -> Iterator[str]:

@@ -12,9 +12,10 @@ from csb_format.random_models import random_model
 from sparseflow.pages.figures import asked, bits_per_nonzero, sizes, sparsity
 
 from ..accuracy.report import Tests
+from ..accuracy.rows import GLOBAL_BANKS
 from .page import Page
 from .processors import beside_others, times_as_fast
-from .results import ROOT, mean, record, scores, table, written
+from .results import ROOT, counted, mean, record, scores, table, written
 
 __all__ = ["README"]
 
@@ -44,7 +45,7 @@ _WORKLOADS = {
     "gru-gates-16x8": "GRU 64 -> 256, k per gate",
 }
 _FREE = ("unstructured, k per matrix", "banks of 100", "banks of 50", "banks of 25")
-_GLOBAL = ("unstructured, global", *(f"{name}, global" for name in _FREE[1:]))
+_GLOBAL = ("unstructured, global", *reversed(GLOBAL_BANKS))
 _FREE_AT = {"ptb200": (0.6, 0.7, 0.8, 0.875, 0.9), "ptb650brief": (0.6, 0.8)}
 _PATTERNS = ("unstructured", "banks of 100", "banks of 25", "blocks 4x4")
 
@@ -144,7 +145,7 @@ def _accuracy() -> str:
     often = "2 x 200, four times the fine-tuning, one seed"
     keys = [("dense", 0.0), *((pattern, 0.8) for pattern in _PATTERNS)]
     few, brief = (_of_seeds_with_all(found.tuned, keys) for found in (ours, wide))
-    named = [(f"2 x 200, {_count(len(few[keys[0]]))} seeds", few), (often, ample)]
+    named = [(f"2 x 200, {counted(len(few[keys[0]]))} seeds", few), (often, ample)]
     named.append(("2 x 650, trained briefly, one seed", brief))
     rows = (
         [title, *(written(list(found.get(k, {}).values())) for k in keys)] for title, found in named
@@ -162,7 +163,7 @@ def _per_matrix() -> str:
             gaps = ([found[seed] - base[seed] for seed in base] for found in others)
             asked = f"{100 * share:g} %"
             found = [mean(list(base.values())), *(mean(gap) for gap in gaps)]
-            lines.append([title, asked, _count(len(base)), *found])
+            lines.append([title, asked, counted(len(base)), *found])
     return table(lines)
 
 
@@ -170,10 +171,6 @@ def _of_seeds_with_all(found: Tests, keys: Sequence[tuple[str, float]]) -> Tests
     """Scores of the seeds that all of these patterns were trained with."""
     seeds = set.intersection(*(set(found[key]) for key in keys))
     return {key: {s: v for s, v in found[key].items() if s in seeds} for key in keys}
-
-
-def _count(number: int) -> str:
-    return {1: "one", 2: "two", 3: "three", 4: "four"}[number]
 
 
 def _sentences() -> tuple[str, ...]:

@@ -16,6 +16,7 @@ __all__ = [
     "above",
     "bitstreams",
     "case",
+    "counted",
     "mean",
     "record",
     "scores",
@@ -67,6 +68,11 @@ def above(network: str, pattern: str, sparsity: float, seed: int | None = None) 
     if seed is not None:
         tuned = {key: {seed: found[seed]} for key, found in tuned.items() if seed in found}
     return gaps(tuned, pattern, "unstructured", sparsity)
+
+
+def counted(number: int) -> str:
+    """A number of seeds in words."""
+    return {1: "one", 2: "two", 3: "three", 4: "four"}[number]
 
 
 def mean(values: Sequence[float], digits: int = 2) -> str:
