@@ -241,12 +241,13 @@ def _shares_badly(
     """
     if recipe.budget == "equal":
         return []
-    losses = []
-    for budget in (recipe.budget, "equal"):
-        chosen = goals_by(budget, classifier, goals, fixed)
-        pruned = Pruner(copy.deepcopy(classifier), chosen).squash()
-        losses.append(first_loss(pruned, data))
-    shared, equal = losses
+    pruners = [
+        Pruner(copy.deepcopy(classifier), goals_by(budget, classifier, goals, fixed))
+        for budget in (recipe.budget, "equal")
+    ]
+    if pruners[0].geometries() == pruners[1].geometries():  # the same masks: nothing to score
+        return []
+    shared, equal = (first_loss(pruner.squash(), data) for pruner in pruners)
     if not equal < shared:
         return []
     return [
