@@ -100,6 +100,8 @@ def prune(
     banks = whole("banks", banks, 1)
     steps, every = whole("steps", steps, 1), whole("every", every, 1)
     one_of("budget", budget, Balance.budgets)
+    if sparsity is None:  # of a goal it may be, where a number to keep is given
+        number("sparsity", sparsity, 0, 1)
     goal = Goal(Banks(banks), sparsity=sparsity)
     # matrices that share come near the sparsity together
     each = goal if budget == "equal" else replace(goal, tolerance=1.0)

@@ -20,6 +20,7 @@ __all__ = [
     "ModelFileError",
     "Tensors",
     "canonical_json",
+    "check_named",
     "dtype_name",
     "encode",
     "parse_json",
@@ -28,6 +29,16 @@ __all__ = [
 ]
 
 Tensors = dict[str, npt.NDArray[Any]]
+
+_NAMES = {
+    "ONNX": (".onnx",),
+    "PyTorch": (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"),
+    "NumPy": (".npz", ".npy"),
+    "Keras": (".h5", ".hdf5", ".keras"),
+    "TensorFlow": (".pb", ".tflite"),
+    "JSON": (".json",),
+}
+"""Whose files end so: none of them would be read back as that."""
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
@@ -44,6 +55,23 @@ _safe_open: Any = safetensors.safe_open  # Any: its stub has no types
 
 class ModelFileError(ValueError):
     """A model file that cannot be trusted or read."""
+
+
+def check_named(path: str | os.PathLike[str]) -> None:
+    """Refuse to write safetensors under a name that promises another format.
+
+    Raises
+    ------
+    ModelFileError
+        With the name to take.
+    """
+    place = Path(path)
+    kind = next((kind for kind, ends in _NAMES.items() if place.suffix.lower() in ends), None)
+    if kind is not None:
+        raise ModelFileError(
+            f"{place} would hold safetensors under a name of {kind}'s files: name it "
+            f"{place.with_suffix('.safetensors')}"
+        )
 
 
 def canonical_json(value: Any) -> str:

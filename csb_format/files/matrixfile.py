@@ -15,7 +15,7 @@ from ..fixed import Fixed
 from ..geometry import Geometry
 from . import sealed
 from .claims import check_claims
-from .container import ModelFileError, Tensors
+from .container import ModelFileError, Tensors, check_named
 from .replace import replace_file
 from .sealed import field as _get
 
@@ -68,12 +68,13 @@ def save_matrices(path: str | os.PathLike[str], matrices: Mapping[str, PackedMat
     Raises
     ------
     ValueError
-        For no matrices.
+        For no matrices, or a name that promises another format.
     OSError
         If it cannot be written.
     """
     if not matrices:
         raise ValueError("no matrices: give at least one")
+    check_named(path)
     replace_file(path, sealed.encode(_header(matrices), _tensors(matrices)))
 
 

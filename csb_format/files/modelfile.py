@@ -60,9 +60,12 @@ def save_model(path: str | os.PathLike[str], model: Model) -> None:
 
     Raises
     ------
+    ModelFileError
+        If the name promises another format.
     OSError
         If it cannot be written.
     """
+    container.check_named(path)
     replace_file(path, model_bytes(model))
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,8 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
     Raises
     ------
     PlaceError
-        If it is a link, a device, a FIFO or a socket, or one of the inputs.
+        If it is a link, a device, a FIFO or a socket, or one of the inputs; or no file can be
+        made there, whatever the rights.
     OSError
         If it is a folder, or its folder cannot be made or written.
     """
@@ -188,7 +190,14 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
                 raise PlaceError(f"{place} is read by the same command: name another file")
         elif os.path.realpath(place) == os.path.realpath(given):  # two outputs, not there yet
             raise PlaceError(f"{place} is written by the same command: name another file")
-    _check_parent(place.parent)
+    existing = _check_parent(place.parent)
+    try:  # rights are not all that it takes: /proc, a mount that is read-only
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise PlaceError(
+            f"{existing}: no file can be made there ({str(error.strerror).lower()}): "
+            "give another place"
+        ) from None
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
@@ -217,7 +226,8 @@ def special(place: Path) -> str:
     return f"{what} to {os.readlink(place)}" if what == "a link" else what
 
 
-def _check_parent(folder: Path) -> None:
+def _check_parent(folder: Path) -> Path:
+    """The folder that is there, which it is or will lie in."""
     existing = Path(os.path.abspath(folder))
     while not existing.exists():
         existing = existing.parent
@@ -225,6 +235,7 @@ def _check_parent(folder: Path) -> None:
         raise NotADirectoryError(20, "is a file, not a folder: give another place", str(existing))
     if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(13, "no right to write there: give another place", str(existing))
+    return existing
 
 
 def check_replaceable(folder: str | os.PathLike[str], kind: str) -> None:

@@ -82,12 +82,15 @@ class Plan:
         Those to take.
     reason : str
         The rule that has chosen them.
+    zeros : float
+        Share of all weights that are zero already, 0..1: no energy is lost with them.
     """
 
     asked: float
     rows: tuple[PlanRow, ...]
     banks: int
     reason: str
+    zeros: float = 0.0
 
     @property
     def taken(self) -> PlanRow:
@@ -155,7 +158,11 @@ class _Planner:
         beside = (*self._gates(banks), *([rows_alone] if fitting[0] > 1 else ()))
         plain = self._row("unstructured", banks, self._goals(Unstructured()))
         rows += [*beside, plain, self._free("unstructured, global", Unstructured(), banks)]
-        return Plan(self.sparsity, tuple(rows), banks, reason)
+        return Plan(self.sparsity, tuple(rows), banks, reason, self._zeros())
+
+    def _zeros(self) -> float:
+        count = sum(int((weight == 0).sum()) for weight in self.weights.values())
+        return count / sum(weight.numel() for weight in self.weights.values())
 
     def _fitting(self, lanes: list[int]) -> list[int]:
         """Those that some matrix has columns for, all columns if none of the default ones is."""

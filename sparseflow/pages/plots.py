@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from .figures import number
+
 __all__ = [
     "accuracy",
     "draw_lines",
@@ -315,11 +317,6 @@ def draw_lines(
         if given:
             axes.plot(*zip(*given, strict=True), marker="o", color=colour, label=label,
                       linewidth=2 + 1.2 * size, markersize=6 + 1.6 * size)  # fmt: skip
-
-
-def number(value: float) -> str:
-    """A count as text: digits in groups of three, at most one decimal."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def _empty_cells(axes: Axes, banks: int, width: int, columns: int) -> None:

@@ -22,15 +22,21 @@ from csb_format.files.replace import replace_file
 from csb_format.pooling import FED, LAST, check_pool
 
 from . import plots
+from .figures import cycles_in_words
 from .hardware.screen import screen_rows
 from .report_page import html
 from .scores.rows import NAMES
 from .scores.rows import rows as scores_rows
 from .scores.told import partly
 
-__all__ = ["SCHEMA", "ReportError", "print_table", "read_report", "write_report"]
+__all__ = [
+    "SCHEMA",
+    "ReportError",
+    "print_table",
+    "read_report",
+    "write_report",
+]
 
-_CYCLES = {"rtl": "Verilog", "model": "model", "floor": "floor"}
 _COUNTS = ("utterances", "frames", "cycles", "seconds", "cycles_per_second", "mismatches")
 
 SCHEMA: dict[str, tuple[str, ...]] = {
@@ -201,7 +207,7 @@ def _seconds(report: Mapping[str, Any]) -> dict[str, float]:
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Figure and value, as text, in the order they are read."""
-    cycles, size = report["cycles_per_step"], report["bytes"]
+    size = report["bytes"]
     array, multipliers = report["array"], report["multipliers"]
     macs, weights = report["macs_per_cycle"], report["weights"]
     yield "mismatches", f"{report['mismatches']:,}"
@@ -212,10 +218,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "sparsity asked", _share(report["sparsity_requested"])
     yield from ((f"sparsity of {k}", f"{v:.2%}") for k, v in report["sparsity"].items())
     yield "weights", f"{weights['nonzeros']:,} nonzeros of {weights['total']:,}"
-    yield (
-        "cycles per step",
-        ", ".join(f"{plots.number(cycles[k])} {v}" for k, v in _CYCLES.items()),
-    )
+    yield "cycles per step", cycles_in_words(report)
     yield from screen_rows(report)
     yield "utilisation", f"{report['utilisation']:.1%} of the products' multipliers"
     if (wanted := report.get("utilisation_asked")) is not None:

@@ -29,6 +29,7 @@ from pruning.tasks.data.datasets import (
 )
 from pruning.tasks.scores.answers import check_answers
 
+from ..pages import figures
 from ..pages.hardware.screen import screen_rows
 from ..pages.made.how_it_was_made import EXAMPLES, reporting
 from ..pages.made.typed import as_argument, as_told, as_typed, typed
@@ -313,6 +314,7 @@ def simulate(
             _write(build, found)
     for run in runs:
         _verdict(run)
+    say(f"cycles per step: {figures.cycles_in_words(found)}")
     for line in (*told(each[-1]), *(f"{name}: {text}" for name, text in screen_rows(found))):
         say(line)
     return found

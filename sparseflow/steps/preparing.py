@@ -13,6 +13,7 @@ from rich.table import Table
 from compiler.array.needs import check_supported
 from csb_format import Model, save_model
 from csb_format.cells import LSTM
+from csb_format.files.container import check_named
 from csb_format.files.matrixfile import PackedMatrix, save_matrices
 from csb_format.files.ownership import check_file
 from csb_format.files.replace import replace_file
@@ -110,6 +111,7 @@ def prune_checkpoint(
     if chosen.patience is not None and val is None:
         raise ValueError(patience_needs_val(chosen.patience))
     check_file(out, checkpoint, data, masks, val)
+    check_named(out)
     chosen.check(checkpoint, data, masks, val, out)
     increments = min(4, epochs)
     share = max(1, epochs // (increments + 3))
@@ -237,6 +239,7 @@ def pack(
     chosen = controls or QAT
     _check_tuning(qat_epochs, val, chosen)
     check_file(out, pruned, calibration, masks, data)
+    check_named(out)
     if figures_file is not None:
         check_file(figures_file, pruned, calibration, masks, data, out)
     chosen.check(pruned, calibration, masks, data, val, out, figures_file)
@@ -372,6 +375,7 @@ def pack_matrices(
     from .packing import Packing, pack_imported
 
     check_file(out, pruned, masks)
+    check_named(out)
     how = Packing(masks, banks, tuple(wishes), value_bits)
     packed, left = pack_imported(pruned, how)
     out.parent.mkdir(parents=True, exist_ok=True)

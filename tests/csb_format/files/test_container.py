@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csb_format.files.container import ModelFileError, encode, read_metadata, read_tensors
+from csb_format.files.container import (
+    ModelFileError,
+    check_named,
+    encode,
+    read_metadata,
+    read_tensors,
+)
 
 # No word of the library, whose texts differ from release to release.
 UNREADABLE = (
@@ -146,3 +152,17 @@ def test_missing_file(path: Path) -> None:
     for read in (read_metadata, read_tensors):
         with pytest.raises(FileNotFoundError):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("net.onnx", "ONNX"), ("net.PT", "PyTorch"), ("a.b.npz", "NumPy")]
+)
+def test_no_name_promises_another_format(name: str, kind: str) -> None:
+    instead = Path(name).with_suffix(".safetensors")
+    with pytest.raises(ModelFileError, match=f"a name of {kind}'s files: name it {instead}"):
+        check_named(name)
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "net", "net.v2", ".onnx"])
+def test_other_names_are_the_users(name: str) -> None:
+    check_named(name)

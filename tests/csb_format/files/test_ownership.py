@@ -83,6 +83,11 @@ def test_a_device_is_never_replaced() -> None:
         check_replaceable("/dev/null", "verilog")
 
 
+def test_a_place_where_no_file_can_be_made_is_refused_at_once() -> None:
+    with pytest.raises(PlaceError, match="^/proc: no file can be made there.*give another place"):
+        check_file("/proc/model.safetensors")
+
+
 def test_an_input_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
     (tmp_path / "net.pt").touch()
     (tmp_path / "sub").mkdir()

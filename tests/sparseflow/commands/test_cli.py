@@ -440,7 +440,7 @@ def test_long_logs_are_cut(
     assert len(text) < 1100
 
 
-def test_interruption_is_quiet(
+def test_interruption_is_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(**_: object) -> None:
@@ -448,7 +448,7 @@ def test_interruption_is_quiet(
 
     replace_pipeline(monkeypatch, demo=interrupted)
     assert run("demo") == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "ended by SIGINT\n"
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,7 @@ def test_a_plan_names_the_pattern_to_take_and_the_next_command(tmp_path: Path) -
     assert f"{rows[taken]['cycles']:,}" in found.output
     # With an embedding beside it, it is no classifier that `prune` takes.
     assert f"next: sf.prune(lstm, banks={plan['banks']}, sparsity=0.75) in your" in found.output
+    assert "zero already" not in found.output
     del net["words"]
     torch.save(net.state_dict(), tmp_path / "dense.pt")
     told = command(tmp_path / "dense.pt", *options).output
@@ -317,6 +318,10 @@ def test_a_plan_names_the_pattern_to_take_and_the_next_command(tmp_path: Path) -
     table = found.output.split("take:")[0]
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
+    with torch.no_grad():
+        lstm.weight_ih_l0[:, ::2] = 0
+    torch.save(net.state_dict(), tmp_path / "dense.pt")
+    assert "25.00% of the weights are zero already" in command(tmp_path / "dense.pt", *options).output
 
 
 @pytest.mark.parametrize(
