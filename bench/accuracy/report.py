@@ -23,7 +23,7 @@ from .networks import NETWORKS, Speech
 from .patterns import PATTERNS, SPARSITIES, plain_of
 from .plots import Curve, plot
 from .published import PTB1500, TIMIT
-from .rows import AMPLE, BANKS, BITS, CLAIM, GLOBAL_BANKS, LONGER, WAYS
+from .rows import AMPLE, BANKS, BEST, BITS, CLAIM, GLOBAL_BANKS, LONGER, WAYS
 from .run import RESULTS, read_results
 from .texts import DEVIATIONS, INTRODUCTION, TITLES
 
@@ -54,18 +54,17 @@ _STEPS = (
 # Of k per matrix, what must hold: perplexity above unstructured with as many in each matrix.
 _BOUNDS = {0.6: 0.2, 0.8: 0.45}
 _FREE = "unstructured, global"
-_WAY_NAMES = {
-    "after": "as trained",
-    "longer": "after more training in float",
-    "aware": "after training in these bits",
-}
-
-
 _TUNING = {
     "": f"the same, {LONGER} times as long",
     "cubic": "cubic schedule",
     "rewound": "learning rate rewound",
     "decayed": "decayed masks (SR-STE)",
+}
+_WAY_NAMES = {
+    "after": "as trained",
+    "longer": "after more training in float",
+    "aware": "after training in these bits",
+    BEST: f"fine-tuned {LONGER} times as long, {_TUNING[BEST]}",
 }
 
 
@@ -108,7 +107,7 @@ class Scores:
         times = row.get("times", 1)  # rows from before there was such a thing have none
         if row["stage"] == "tuned" and (times == LONGER or row["way"]):
             self.ways[*key, row["way"]][row["seed"]] = scale * row["test"]
-        elif times > 1:
+        elif row["stage"] == "tuned" and times > 1:
             self.ample[key][row["seed"]] = scale * row["test"]
         elif row["stage"] == "tuned":
             self.tuned[key][row["seed"]] = scale * row["test"]
@@ -125,7 +124,8 @@ class Scores:
                 self.energy[found["pattern"], found["sparsity"]].append(100 * found["energy"])
         elif row["stage"] == "bits":
             pair = (scale * row["test"], scale * row["float_test"])
-            self.bits[row["way"], row["bits"]].append(pair)
+            way = row["way"] if times == 1 else BEST
+            self.bits[way, row["bits"]].append(pair)
         else:
             self.rtl.append(row)
 
@@ -310,14 +310,15 @@ def bits_table(scores: Scores) -> str:
     """Scores of the integers, and what they lose against the float network of that line."""
     heads = ["", "float", *(f"{w} bits (activations {a})" for w, a in BITS)]
     lines = []
-    for way in WAYS:
+    for way in (*WAYS, BEST):
         pairs = {w: scores.bits.get((way, w), []) for w, _ in BITS}
         base = next((p for p in pairs.values() if p), [])
         cells = [
             f"{written([i for i, _ in p])} ({written_sign([i - f for i, f in p])})" if p else ""
             for p in pairs.values()
         ]
-        lines.append([_WAY_NAMES[way], written([f for _, f in base]), *cells])
+        if base or way != BEST:
+            lines.append([_WAY_NAMES[way], written([f for _, f in base]), *cells])
     return table(heads, lines)
 
 

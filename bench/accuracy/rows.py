@@ -11,6 +11,7 @@ from .patterns import SLICED, SPARSITIES
 __all__ = [
     "AMPLE",
     "BANKS",
+    "BEST",
     "BITS",
     "CLAIM",
     "GLOBAL",
@@ -33,6 +34,7 @@ GLOBAL_BANKS = tuple(f"{name}, global" for name in BANKS)
 GLOBAL = ("unstructured, global", *GLOBAL_BANKS)
 POWERS = tuple(f"{name}, global" for name in _POWERS)
 TUNING = ("cubic", "rewound", "decayed")  # ways to fine-tune, besides that of all the tables
+BEST = "rewound"  # of the ways, on words and on characters
 LONGER = 2  # times the fine-tuning, for all of them
 AMPLE = 4  # times the fine-tuning, to see whether the gap is a matter of it
 CLAIM = (0.6, 0.7, 0.8)
@@ -60,7 +62,8 @@ class Row:
         Of bits: ``after`` training, after ``longer`` training in float, or ``aware``. Of
         fine-tuning: as all patterns, or one of ``TUNING``.
     times : int
-        The network's epochs of fine-tuning, so often.
+        The network's epochs of fine-tuning, so often. Bits of more than once are of the network
+        that ``BEST`` has fine-tuned.
     """
 
     network: str
@@ -90,7 +93,8 @@ class Row:
         if self.stage in ("tuned", "energy"):
             return Row(self.network, "dense", self.seed)
         main = NETWORKS[self.network]
-        return Row(self.network, "tuned", self.seed, main.main, main.main_sparsity)
+        once = Row(self.network, "tuned", self.seed, main.main, main.main_sparsity)
+        return once if self.times == 1 else replace(once, way=BEST, times=self.times)
 
 
 def rows(seeds: Iterable[int]) -> list[Row]:
@@ -120,7 +124,11 @@ def _claimed(seeds: list[int]) -> Iterator[Row]:
     for seed in seeds:
         yield from _tuned("shakespeare256", seed, ("8 banks, global",), (0.875,))
         for way in ("", "rewound"):
-            yield Row("shakespeare256", "tuned", seed, "8 banks", 0.875, way=way, times=LONGER)
+            for given in (("", 0.0), ("8 banks", 0.875)):
+                yield Row("shakespeare256", "tuned", seed, *given, way=way, times=LONGER)
+        for stage in ("bits", "rtl"):
+            given = ("8 banks", 0.875, 16, 16, "after", LONGER)
+            yield Row("shakespeare256", stage, seed, *given)
         yield Row("ptb650brief", "dense", seed)
         yield from _tuned("ptb650brief", seed, ("unstructured", *GLOBAL), (0.8, 0.6))
     for seed in seeds:

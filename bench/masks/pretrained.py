@@ -30,12 +30,13 @@ from sparseflow.pages.figures import matrices, versions, weights
 
 from ..accuracy.bits import bits_result, integers_of
 from ..accuracy.networks import NETWORKS
-from ..accuracy.rows import Row
+from ..accuracy.rows import LONGER, Row
 from ..accuracy.training import Place, trained
 
 __all__ = ["export", "main"]
 
 NETWORK = "shakespeare256"
+SEED = 1  # the first that was fine-tuned in the best way
 
 
 def export(row: Row, place: Place, out: Path) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def main(
 ) -> None:
     """Write the files, print their scores."""
     plan = NETWORKS[NETWORK]
-    row = Row(NETWORK, "bits", 0, plan.main, plan.main_sparsity, 16, 16, "after")
+    row = Row(NETWORK, "bits", SEED, plan.main, plan.main_sparsity, 16, 16, "after", LONGER)
     scores = export(row, Place(work, {plan.data: shakespeare}, "cpu"), out)
     print(f"{out}:", *(f"{name} {value:.6g}" for name, value in scores.items()))
 
