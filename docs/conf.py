@@ -29,9 +29,9 @@ extensions = [
     "sphinx_copybutton",
 ]
 nitpicky = True  # a name that leads nowhere is an error
-nitpick_ignore_regex = [("py:class", r"collections\.abc\..*")]  # in aliases
+nitpick_ignore_regex = [("py:class", r"(collections\.abc|numpy)\..*")]  # in aliases
 
-myst_heading_anchors = 3  # links to headings, as GitHub makes them
+myst_heading_anchors = 4  # links to headings, as GitHub makes them
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say shapes, dtypes and units, which a type cannot

@@ -193,10 +193,10 @@ def compile(
         ``units``, ``projectors``, ``contexts``, ``fan_in``, ``streamed``, ``deep``, ``pieces``,
         ``compact``, ``max_align``, ``by_gate``, ``checked``,
         ``walk``, ``dense``, ``parts``, ``unguarded``, ``block_banks``, ``spread``, ``batched``,
-        ``shallow``; see :class:`compiler.array.design.Design`. With ``all_pes`` no PE that has room
-        for a row is left idle, though lanes may then be slower. Of a screened head ``largest``,
-        logits that the unit behind the array finds (0: none), ``screen_digits``, ``screen_lanes``
-        and ``planes``, bits of the bus over which its planes come from a memory outside (0: they
+        ``shallow``; see :class:`compiler.array.design.design.Design`. With ``all_pes`` no PE that
+        has room for a row is left idle, though lanes may then be slower. Of a screened head
+        ``largest``, logits that the unit behind the array finds (0: none), ``screen_digits``,
+        ``screen_lanes`` and ``planes``, bits of the bus over which its planes come from a memory outside (0: they
         lie on the chip); see :func:`compiler.array.screen.behind.screen_behind`.
 
     Returns

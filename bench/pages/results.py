@@ -56,10 +56,11 @@ def scores(network: str) -> Scores:
 
 
 def tests(network: str, pattern: str, sparsity: float) -> list[float]:
-    """Test scores, a number a seed, of the seeds that have all patterns: a dense copy too."""
+    """Test scores, a number a seed, of the seeds that have all patterns: a dense copy, equal k."""
     found = scores(network)
+    whole = found.dense.keys() & found.tuned["banks of 25", sparsity].keys()
     tuned = found.tuned[pattern, sparsity]
-    return [value for seed, value in tuned.items() if seed in found.dense]
+    return [value for seed, value in tuned.items() if seed in whole]
 
 
 def above(network: str, pattern: str, sparsity: float, seed: int | None = None) -> list[float]:

@@ -40,7 +40,7 @@ __all__ = [
 
 SHIPPED = "learned.json"  # in ``data``
 TARGETS = {"lut": "luts", "ff": "registers"}
-"""Counts that are learned, and what :class:`Usage` calls them; others are structural."""
+"""Counts that are learned, and what ``Usage`` calls them; others are structural."""
 BOUNDS = (0.6, 1.6)  # of a ratio: beyond them a table is no good
 
 

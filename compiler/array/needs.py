@@ -311,7 +311,7 @@ class Needs:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The least value of every size of a :class:`~compiler.array.design.Design`."""
+        """The least value of every size of a :class:`~compiler.array.design.design.Design`."""
         pes, rounding, shapes = self._working, self._rounding, self.shapes
         matrices = [matrix for shape in shapes for matrix in shape.matrices]
         linear = self.linear
@@ -461,7 +461,7 @@ def design_for(
         ``checked``, ``walk``, ``dense``, ``parts``, ``unguarded``, ``block_banks``, ``spread``,
         ``screen_digits``, ``screen_lanes``, ``planes``, ``batched``, ``shallow``, ``all_pes`` (none
         that has room for a row is left idle); ``max_align`` and ``pieces`` are what the model needs
-        if the design is compact, ``by_gate`` is what :func:`asks_by_gate` says if it is not.
+        if the design is compact, ``by_gate`` is what ``asks_by_gate`` says if it is not.
 
     Raises
     ------

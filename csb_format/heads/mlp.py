@@ -44,7 +44,9 @@ class Rectifier(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MlpHead(DenseLayer):
-    """Linear, ReLU, Linear and so on; of the last layer it is a :class:`.DenseLayer`.
+    """Linear, ReLU, Linear and so on.
+
+    Of the last layer it is a :class:`~csb_format.heads.dense.DenseLayer`.
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ class MlpHead(DenseLayer):
     Raises
     ------
     ValueError
-        As :class:`.DenseLayer`; for layers that do not fit each other, or activations with more
-        fraction bits than the sums that they are rounded from.
+        As :class:`~csb_format.heads.dense.DenseLayer`; for layers that do not fit each
+        other, or activations with more fraction bits than the sums that they are rounded from.
     """
 
     hidden: tuple[DenseLayer, ...] = field(kw_only=True)
@@ -76,7 +78,8 @@ class MlpHead(DenseLayer):
         Raises
         ------
         ValueError
-            As the class, and for a last layer of more than a :class:`.DenseLayer` holds.
+            As the class, and for a last layer of more than a
+            :class:`~csb_format.heads.dense.DenseLayer` holds.
         """
         *hidden, last = layers
         if type(last) is not DenseLayer:
@@ -135,7 +138,7 @@ class MlpHead(DenseLayer):
         Raises
         ------
         ValueError
-            As :meth:`.DenseLayer.logits`.
+            As :meth:`~csb_format.heads.dense.DenseLayer.logits`.
         """
         steps = zip(self.hidden[: layer + 1], self.rectifiers, strict=False)
         for one, rectifier in steps:
@@ -143,7 +146,10 @@ class MlpHead(DenseLayer):
         return np.asarray(state, np.int64)
 
     def logits(self, hidden: npt.ArrayLike) -> IntArray:
-        """Exact logits of states (..., H), int64 (..., O); as :meth:`.DenseLayer.logits`."""
+        """Exact logits of states (..., H), int64 (..., O).
+
+        As :meth:`~csb_format.heads.dense.DenseLayer.logits`.
+        """
         return self.last.logits(self.activations(hidden, len(self.hidden) - 1))
 
     def equals(self, other: DenseLayer) -> bool:

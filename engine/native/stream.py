@@ -69,7 +69,7 @@ class NativeStream(Generic[ModelT]):
         Parameters
         ----------
         x : array (B, X)
-            As in :meth:`NativeModel.run`.
+            As in :meth:`~engine.native.model.NativeModel.run`.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class NativeStream(Generic[ModelT]):
         which : int array (S,)
             Numbers of sequences, 0 to B - 1, rising.
         x : array (S, X)
-            As in :meth:`NativeModel.run`.
+            As in :meth:`~engine.native.model.NativeModel.run`.
 
         Returns
         -------

@@ -125,7 +125,7 @@ class DramReader(wiring.Component):
     busy : Out
         Running, or not yet drained.
     errors : Out
-        :func:`read_errors_layout`; ``start`` clears them.
+        ``read_errors_layout``; ``start`` clears them.
     beats : Out, stream
         ``data`` and ``last`` (the image's last beat). Falls silent when not ``running``.
     """

@@ -116,7 +116,7 @@ class DaskEngine:
         Raises
         ------
         TaskError
-            If the scheduler has had no worker for :data:`PATIENCE` seconds, twice in a row: Dask
+            If the scheduler has had no worker for ``PATIENCE`` seconds, twice in a row: Dask
             itself would wait for ever.
         """
         try:

@@ -60,7 +60,7 @@ class SlurmEngine:
         Raises
         ------
         TaskError
-            If Slurm is not there, refuses, cannot be asked for :data:`SILENCE` seconds, or a task
+            If Slurm is not there, refuses, cannot be asked for ``SILENCE`` seconds, or a task
             takes what it does not count: it knows ``cores`` and ``memory``.
         """
         left = checked(tasks)

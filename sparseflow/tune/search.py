@@ -48,7 +48,7 @@ class Search:
     choices : sequence of Choice
         All with equally many bits.
     scale : Scale
-        Of losses; beyond :data:`AROUND` units above the dense network's nothing counts.
+        Of losses; beyond ``AROUND`` units above the dense network's nothing counts.
     seed : int
     prior : float array (choices, bits), optional
         Scaled losses as earlier studies would have them.

@@ -17,9 +17,9 @@ LEAST = 1e-9  # of a standard deviation: a division by it
 class Volume:
     """Hypervolume over (loss, log2 of microseconds, share of the device), and expected gains of it.
 
-    The last two are known before any training (:mod:`.hardware`): of each choice, a front of
-    arrays. So only the loss is uncertain, and the expected improvement has a closed form: between
-    two losses that were reached, what a choice would add grows linearly as its loss falls.
+    The last two are known before any training (:mod:`sparseflow.tune.hardware`): of each choice, a
+    front of arrays. So only the loss is uncertain, and the expected improvement has a closed form:
+    between two losses that were reached, what a choice would add grows linearly as its loss falls.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ class PlaneLayout:
     ----------
     design : ScreenDesign
     bits : int
-        Of a beat, one of :data:`BUS_BITS`.
+        Of a beat, one of ``BUS_BITS``.
 
     Raises
     ------
@@ -182,7 +182,7 @@ class ScreenBus:
     Parameters
     ----------
     bits : int
-        Of a beat, one of :data:`BUS_BITS`.
+        Of a beat, one of ``BUS_BITS``.
     latency : int
         Cycles from an accepted address to its first beat, at least 1.
     outstanding : int
@@ -226,7 +226,7 @@ def outside(design: ScreenDesign, bits: int) -> ScreenDesign:
     ----------
     design : ScreenDesign
     bits : int
-        Of a beat, one of :data:`BUS_BITS`.
+        Of a beat, one of ``BUS_BITS``.
 
     Raises
     ------

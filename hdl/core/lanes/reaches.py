@@ -14,7 +14,7 @@ __all__ = ["activation", "lift_of", "lifted"]
 def activation(
     m: Module, design: Design, name: str, function: str, argument: Value, reach: Value | None
 ) -> Activation:
-    """An :class:`.Activation` of a lane, its submodule ``name``.
+    """An :class:`~hdl.core.activation.Activation` of a lane, its submodule ``name``.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ class DigitRows(wiring.Component):
     """Words of rows: one a cycle, a bound ``ScreenLatencies.first`` after a row's last.
 
     The bound is ``((scale * sum << shift) + (norm * reach << lift) << exponent) + prior``. Which
-    row and word a cycle takes says :meth:`_sequence`: the rows of blocks, in :class:`DigitStage`,
+    row and word a cycle takes says ``_sequence``: the rows of blocks, in :class:`DigitStage`,
     or those that a memory outside sends.
 
     Parameters

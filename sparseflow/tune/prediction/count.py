@@ -30,7 +30,7 @@ def count(arguments: dict[str, Any], inputs: Mapping[str, Path], folder: Path) -
     Returns
     -------
     dict
-        Counts, by the names of :data:`boards.resources.RESOURCES`.
+        Counts, by the names of :data:`boards.cells.usage.RESOURCES`.
     """
     from boards.board import board
     from boards.build.open_tools import make_netlist, pack_cells

@@ -79,7 +79,7 @@ def draw(
 ) -> Iterator[Drawn]:
     """Designs of a board, drawn from what people might ask for.
 
-    Sizes are drawn evenly on a logarithmic scale; what takes more than :data:`ROOM` of the device
+    Sizes are drawn evenly on a logarithmic scale; what takes more than ``ROOM`` of the device
     is left out.
 
     Parameters

@@ -36,7 +36,7 @@ def fitted(samples: Iterable[Sample]) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        By family and count; left out is what fewer than :data:`LEAST` designs say, or what
+        By family and count; left out is what fewer than ``LEAST`` designs say, or what
         is hardly better than the structural count.
     """
     families: dict[str, list[Sample]] = {}

@@ -64,7 +64,7 @@ class Sample:
         Its name.
     drawn : Drawn
     counted : mapping of str to int
-        By the names of :data:`boards.resources.RESOURCES`.
+        By the names of :data:`boards.cells.usage.RESOURCES`.
     how : str
         One of :data:`FRESH` and the others, which are learned from.
     """

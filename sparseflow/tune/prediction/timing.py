@@ -124,7 +124,7 @@ def gathered(
 ) -> list[Timed]:
     """Networks that are timed, then more about those that all others predict badly.
 
-    What was off by more than :data:`BOUND` is timed again with its neighbours: it may have been
+    What was off by more than ``BOUND`` is timed again with its neighbours: it may have been
     the machine.
 
     Parameters

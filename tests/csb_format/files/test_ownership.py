@@ -84,7 +84,7 @@ def test_a_device_is_never_replaced() -> None:
 
 
 def test_a_place_where_no_file_can_be_made_is_refused_at_once() -> None:
-    with pytest.raises(PlaceError, match="^/proc: no file can be made there.*give another place"):
+    with pytest.raises(PlaceError, match=r"^/proc: no file can be made there.*give another place"):
         check_file("/proc/model.safetensors")
 
 

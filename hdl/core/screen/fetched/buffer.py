@@ -17,7 +17,7 @@ class RowBuffer(wiring.Component):
     """The beats of one row, and words of it while those of the next already come.
 
     A beat is taken as soon as the one in its place was used by the row that the lanes are at; that
-    is known when the unit is made (:attr:`PlaneLayout.uses`). Latency: a row is ``valid`` the cycle
+    is known when the unit is made (``PlaneLayout.uses``). Latency: a row is ``valid`` the cycle
     after its last beat.
 
     Parameters

@@ -27,7 +27,7 @@ __all__ = ["Fetcher", "RowKind", "beat_layout"]
 
 
 class RowKind(enum.IntEnum):
-    """What of a row is asked for, as :attr:`PlaneLayout.beats` counts them."""
+    """What of a row is asked for, as ``PlaneLayout.beats`` counts them."""
 
     FIRST = 0
     SECOND = 1
@@ -52,7 +52,7 @@ class Fetcher(wiring.Component):
 
     A row is a burst. It is asked for when the bus has had time for the one before, at most
     ``outstanding`` are under way, the queue behind it has room, and the lanes that take it will
-    have done with the row before when it comes (:attr:`PlaneLayout.spacings`). What a queue offers
+    have done with the row before when it comes (``PlaneLayout.spacings``). What a queue offers
     and has been beaten meanwhile leaves in any cycle and is not asked for. Latency: an address
     stands on the bus a cycle after its row was taken from the queue. Answers must come in order;
     ``rready`` is low while the buffer of a row cannot take its beat, which a memory of constant
