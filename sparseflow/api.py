@@ -196,8 +196,8 @@ def compile(
         ``shallow``; see :class:`compiler.array.design.design.Design`. With ``all_pes`` no PE that
         has room for a row is left idle, though lanes may then be slower. Of a screened head
         ``largest``, logits that the unit behind the array finds (0: none), ``screen_digits``,
-        ``screen_lanes`` and ``planes``, bits of the bus over which its planes come from a memory outside (0: they
-        lie on the chip); see :func:`compiler.array.screen.behind.screen_behind`.
+        ``screen_lanes`` and ``planes``, bits of the bus over which its planes come from a memory
+        outside (0: they lie on the chip); see :func:`compiler.array.screen.behind.screen_behind`.
 
     Returns
     -------

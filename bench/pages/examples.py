@@ -8,8 +8,8 @@ from typing import Any
 from boards.board import board
 from csb_format import load_model
 
-from ..examples.run import CASES
 from ..accuracy.rows import BEST
+from ..examples.run import CASES
 from ..masks.pretrained import NETWORK, SEED
 from .page import Page
 from .results import ROOT, bitstreams, case, scores, table
