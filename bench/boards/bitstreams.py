@@ -226,8 +226,9 @@ def _build(name: str, case: Case | Shipped, work: Path, seed: int, seeds: int) -
     built: dict[str, Any]
     try:
         built = build_bitstream(
-            b, design, image, out, seed=seed, seeds=seeds, slower=not case.megahertz, timeout=36000, tell=say
-        ).to_dict()
+            b, design, image, out, seed=seed, seeds=seeds, slower=not case.megahertz,
+            timeout=36000, tell=say,
+        ).to_dict()  # fmt: skip
     except BitstreamError as error:
         if not (out / "summary.json").exists():
             raise
