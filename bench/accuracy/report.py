@@ -332,6 +332,7 @@ def rtl_table(every: Mapping[str, Scores], placed: Rows) -> str:
     boards = {row["case"]: row for row in placed}
     heads = [
         "network",
+        "seed",
         "bits",
         "array",
         "steps",
@@ -346,7 +347,8 @@ def rtl_table(every: Mapping[str, Scores], placed: Rows) -> str:
             latency = _latency(row, boards.get(network, {}))
             array = f"{row['pes']} x {row['lanes']}"
             counts = [f"{row[n]:,}" for n in ("steps", "values", "mismatches")]
-            lines.append([network, str(row["bits"]), array, *counts, f"{row['cycles']:g}", latency])
+            which = [network, str(row["seed"]), str(row["bits"]), array]
+            lines.append([*which, *counts, f"{row['cycles']:g}", latency])
     return table(heads, lines)
 
 

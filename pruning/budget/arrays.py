@@ -31,8 +31,8 @@ __all__ = [
     "cycles_of",
     "free_goals",
     "geometries",
+    "goals_and_hold",
     "goals_by",
-    "held_back",
     "shapes",
 ]
 
@@ -176,6 +176,16 @@ def goals_by(
     return free_goals(module, goals, fixed) if budget == "global" else dict(goals)
 
 
+def goals_and_hold(
+    budget: str, module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str] = ()
+) -> tuple[dict[str, Goal], Slower | None]:
+    """:func:`goals_by`, and why they move fewer weights than magnitudes ask for, if they do."""
+    if budget != "global":
+        return goals_by(budget, module, goals, fixed), None
+    free = _Free(module, goals, fixed)
+    return free.goals(), free.slower()
+
+
 @dataclass(frozen=True)
 class Slower:
     """An array M x N that would take ``cycles`` a step with all freedom, ``equal`` without."""
@@ -184,13 +194,6 @@ class Slower:
     lanes: int
     cycles: float
     equal: float
-
-
-def held_back(
-    module: nn.Module, goals: Mapping[str, Goal], fixed: Collection[str] = ()
-) -> Slower | None:
-    """Why :func:`free_goals` moves fewer weights than magnitudes ask for; None if it does not."""
-    return _Free(module, goals, fixed).slower()
 
 
 class _Free:
@@ -213,12 +216,19 @@ class _Free:
         """Arrays, those that have last refused a move first."""
         return list(self._allowed)
 
+    @cached_property
+    def _wanted(self) -> dict[str, Goal]:
+        """What magnitudes ask for."""
+        return global_goals(self.module, self.asked, None, self._sharing)
+
+    @cached_property
+    def _is_equal(self) -> bool:
+        return all(self._wanted[name].keep == k for name, k in self.equal.items())
+
     def goals(self) -> dict[str, Goal]:
         """The most free that cost nothing."""
-        found = global_goals(self.module, self.asked, None, self._sharing)
-        equal = all(found[name].keep == k for name, k in self.equal.items())
-        if equal or self._costs_nothing(found):
-            return found
+        if self._is_equal or self._costs_nothing(self._wanted):
+            return self._wanted
         least = {name: max(1, k - 1) for name, k in self.equal.items()}
         near = global_goals(self.module, self.asked, least, self._sharing)
         start = near if self._costs_nothing(near) else self._with(self.equal)
@@ -232,10 +242,9 @@ class _Free:
 
     def slower(self) -> Slower | None:
         """The first array that takes longer with the whole freedom."""
-        found = global_goals(self.module, self.asked, None, self._sharing)
-        if all(found[name].keep == k for name, k in self.equal.items()):
+        if self._is_equal:
             return None
-        packed = shapes(self.module, found)
+        packed = shapes(self.module, self._wanted)
         steps = ((a, _step(packed, a), equal) for a, equal in self._allowed.items())
         return next((Slower(*a, now, equal) for a, now, equal in steps if now > equal), None)
 

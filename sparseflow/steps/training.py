@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from csb_format.pooling import LAST
 from csb_format.precision import Balance
-from pruning.budget.arrays import goals_by, held_back
+from pruning.budget.arrays import Slower, goals_and_hold
 from pruning.doctor.readiness import hardware_note
 from pruning.files.network import Classifier, Network, load_network
 from pruning.importers import Cut
@@ -141,7 +141,8 @@ def prune_network(
     goals = asked.goals(network)
     notes = _grouped(network, classifier, goals)
     fixed = asked.fixed(network)
-    for line in [*read, *notes, *_held_back(classifier, goals, fixed, recipe)]:
+    chosen, slower = goals_and_hold(recipe.budget, classifier, goals, fixed)
+    for line in [*read, *notes, *_held_back(slower)]:
         say(line)
     _tell(network, network.restore())
     if headless:
@@ -151,29 +152,29 @@ def prune_network(
         data = with_own_outputs(classifier, data)
         judged = None if judged is None else with_own_outputs(classifier, judged)
     judge = None if judged is None else _Judge(classifier, judged, of_part(network))
-    chosen = controls or Controls()
-    for line in _shares_badly(classifier, goals, fixed, recipe, data):
+    controls = controls or Controls()
+    for line in _shares_badly(classifier, goals, chosen, data):
         say(line)
-    with chosen.noting() as note, stages() as progress:
+    with controls.noting() as note, stages() as progress:
         if note is not None:
             note("began", _settings(recipe, asked, seed, checkpoint, data))
         pruned = prune_classifier(
-            classifier, goals, data, recipe, seed, progress, fixed,
+            classifier, chosen, data, replace(recipe, budget="equal"), seed, progress, (),
             None if judge is None else judge.score, None if judge is None else judge.watch,
-            note, chosen.patience,
+            note, controls.patience,
         )  # fmt: skip
         if note is not None:
             note("ended", {"epoch": pruned.epoch or pruned.epochs, "epochs": pruned.epochs})
     about: dict[str, Any] = _about(recipe, asked.sparsity, asked.banks, seed, [])
     if pruned.epochs < recipe.final_epochs:
         ended = f"after epoch {pruned.epochs} of {recipe.final_epochs} of the last increment"
-        say(f"  ended {ended}: nothing better for {chosen.patience}")
+        say(f"  ended {ended}: nothing better for {controls.patience}")
     if judge is not None:
         about |= judge.noted(pruned)
     if options := asked.options():
         layout = {network.names[name]: _noted(goal) for name, goal in goals.items()}
         about |= {"options": about.get("options", {}) | options, "layout": layout}
-    if training := chosen.options():
+    if training := controls.options():
         about["options"] = about.get("options", {}) | training
     if not headless:
         about["pool"] = pool
@@ -214,11 +215,8 @@ def _grouped(network: Network, classifier: Classifier, goals: Mapping[str, Goal]
     return [f"note: {line}" for line in uneven(sizes, views)]
 
 
-def _held_back(
-    classifier: Classifier, goals: Mapping[str, Goal], fixed: Collection[str], recipe: Recipe
-) -> list[str]:
+def _held_back(slower: Slower | None) -> list[str]:
     """Why matrices do not keep what their magnitudes ask for, if they do not."""
-    slower = held_back(classifier, goals, fixed) if recipe.budget == "global" else None
     if slower is None:
         return []
     return [
@@ -230,28 +228,24 @@ def _held_back(
 
 def _shares_badly(
     classifier: Classifier,
-    goals: Mapping[str, Goal],
-    fixed: Collection[str],
-    recipe: Recipe,
+    equal: Mapping[str, Goal],
+    chosen: Mapping[str, Goal],
     data: SequenceData,
 ) -> list[str]:
-    """Whether equal k lose less than those of the budget, before anything is fine-tuned.
+    """Whether equal k lose less than those that were chosen, before anything is fine-tuned.
 
     Magnitudes of two matrices compare what they are multiplied by as well.
     """
-    if recipe.budget == "equal":
+    if chosen == equal:
         return []
-    pruners = [
-        Pruner(copy.deepcopy(classifier), goals_by(budget, classifier, goals, fixed))
-        for budget in (recipe.budget, "equal")
-    ]
+    pruners = [Pruner(copy.deepcopy(classifier), goals) for goals in (chosen, equal)]
     if pruners[0].geometries() == pruners[1].geometries():  # the same masks: nothing to score
         return []
-    shared, equal = (first_loss(pruner.squash(), data) for pruner in pruners)
-    if not equal < shared:
+    shared, plain = (first_loss(pruner.squash(), data) for pruner in pruners)
+    if not plain < shared:
         return []
     return [
-        f"note: before fine-tuning the loss is {shared:.4g} with k by magnitude, {equal:.4g} with "
+        f"note: before fine-tuning the loss is {shared:.4g} with k by magnitude, {plain:.4g} with "
         "equal k: these may be better here, try --budget equal too"
     ]
 

@@ -10,7 +10,7 @@ from compiler.lower.compile import compile_model
 from compiler.timing.cycle_model import CycleModel
 from csb_format.shape import ModelShape
 from pruning.budget import arrays
-from pruning.budget.arrays import PES, cycles_of, free_goals, geometries, held_back
+from pruning.budget.arrays import PES, cycles_of, free_goals, geometries, goals_and_hold
 from pruning.budget.magnitude import global_goals, kept
 from pruning.mask.goals import Goal, UnreachableError, goals_for
 from pruning.mask.views import Banks, Unstructured
@@ -93,10 +93,10 @@ def test_units_move_one_by_one_where_the_whole_freedom_costs_cycles(
     found = free_goals(module, goals)
     assert [goal.keep for goal in found.values()] == [6, 2]
     assert cycles_of(module, found) == before
-    slower = held_back(module, goals)  # the array that says why
+    _, slower = goals_and_hold("global", module, goals)  # the array that says why
     assert slower is not None
     assert slower.equal == before[slower.pes, slower.lanes] < slower.cycles
-    assert held_back(module, goals, ["weight_ih_l0"]) is None  # nothing is shared
+    assert goals_and_hold("global", module, goals, ["weight_ih_l0"])[1] is None  # nothing is shared
 
 
 def test_deep_networks_take_seconds_too(monkeypatch: pytest.MonkeyPatch) -> None:
