@@ -58,7 +58,7 @@ def test_cells_hold_mean_spread_and_what_was_reached(tmp_path: Path) -> None:
     )
     assert "| banks of 25 |  |  |  | 62.5 |  |  |" in page
     assert "| as trained | 107.10 |  |  | 107.60 (+0.50) |  |" in page
-    assert "| ptb200 | 8 | 16 x 8 | 1,000 | 800,000 | 0 | 1234 |  |" in page
+    assert "| ptb200 | 0 | 8 | 16 x 8 | 1,000 | 800,000 | 0 | 1234 |  |" in page
     assert lines["network"].endswith("| cycles a step | latency |")
     assert (tmp_path / "results" / "ptb200.svg").read_text().startswith("<?xml")
 
