@@ -54,6 +54,7 @@ _STEPS = (
 # Of k per matrix, what must hold: perplexity above unstructured with as many in each matrix.
 _BOUNDS = {0.6: 0.2, 0.8: 0.45}
 _FREE = "unstructured, global"
+_FAR = 0.02  # of all weights
 _TUNING = {
     "": f"the same, {LONGER} times as long",
     "cubic": "cubic schedule",
@@ -426,10 +427,13 @@ def _picture(network: str, scores: Scores, pictures: Path) -> str:
 def _curve(scores: Scores, pattern: str, level: Mapping[int, float] | None = None) -> Curve:
     """Differences from ``level`` seed by seed, or from unstructured pruning to the same sparsity.
 
-    Not every point has the same seeds.
+    Not every point has the same seeds. Where whole numbers allow only quite another sparsity there
+    is nothing to compare with.
     """
     points = []
     for sparsity in SPARSITIES:
+        if level is None and _is_far(scores, pattern, sparsity):
+            continue
         tests = scores.tuned.get((pattern, sparsity), {})
         base = scores.tuned.get(("unstructured", sparsity), {}) if level is None else level
         values = [test - base[seed] for seed, test in tests.items() if seed in base]
@@ -437,6 +441,11 @@ def _curve(scores: Scores, pattern: str, level: Mapping[int, float] | None = Non
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             points.append((scores.achieved[pattern, sparsity], statistics.mean(values), spread))
     return points
+
+
+def _is_far(scores: Scores, pattern: str, sparsity: float) -> bool:
+    achieved = (scores.achieved.get((name, sparsity), 0.0) for name in (pattern, "unstructured"))
+    return abs(next(achieved) - next(achieved)) > _FAR
 
 
 def report(rows: Rows, pictures: Path, placed: Rows = ()) -> str:
