@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from csb_format.files.replace import replace_file
@@ -54,7 +55,7 @@ _STEPS = (
 # Of k per matrix, what must hold: perplexity above unstructured with as many in each matrix.
 _BOUNDS = {0.6: 0.2, 0.8: 0.45}
 _FREE = "unstructured, global"
-_FAR = 0.02  # of all weights
+_NEAR = 0.01  # of all weights: a sparsity that is as good as another
 _TUNING = {
     "": f"the same, {LONGER} times as long",
     "cubic": "cubic schedule",
@@ -86,6 +87,7 @@ class Scores:
     trained: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
     achieved: dict[tuple[str, float], float] = field(default_factory=dict)
     energy: dict[tuple[str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
+    spared: dict[tuple[str, float], float] = field(default_factory=dict)  # beside energy: achieved
     start: dict[int, float] = field(default_factory=dict)
     bits: dict[tuple[str, int], list[tuple[float, float]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -122,7 +124,9 @@ class Scores:
                 self.bfloat16.add(row["seed"])
         elif row["stage"] == "energy":
             for found in row["energy"]:
-                self.energy[found["pattern"], found["sparsity"]].append(100 * found["energy"])
+                which = found["pattern"], found["sparsity"]
+                self.energy[which].append(100 * found["energy"])
+                self.spared[which] = found["achieved"]
         elif row["stage"] == "bits":
             pair = (scale * row["test"], scale * row["float_test"])
             way = row["way"] if times == 1 else BEST
@@ -170,9 +174,13 @@ def _seeds(scores: Scores, pattern: str) -> str:
 
 def _cell(scores: Scores, pattern: str, sparsity: float) -> str:
     values = list(scores.tuned.get((pattern, sparsity), {}).values())
-    achieved = scores.achieved.get((pattern, sparsity), sparsity)
-    note = f" ({100 * achieved:.1f} %)" if values and abs(achieved - sparsity) > 2.5e-3 else ""
-    return written(values) + note
+    return written(values) + _missed(scores.achieved, pattern, sparsity) * bool(values)
+
+
+def _missed(achieved: Mapping[tuple[str, float], float], pattern: str, sparsity: float) -> str:
+    """What was reached instead of what the column says."""
+    found = achieved.get((pattern, sparsity), sparsity)
+    return f" ({100 * found:.1f} %)" if abs(found - sparsity) > 2.5e-3 else ""
 
 
 def gaps(tests: Tests, one: str, other: str, sparsity: float) -> list[float]:
@@ -295,11 +303,19 @@ def _by_sparsity(key: tuple[str, float]) -> tuple[float, int]:
     return sparsity, -1 if pattern == "dense" else PATTERNS.index(pattern)
 
 
-def plain_table(values: Mapping[tuple[str, float], Sequence[float]], digits: int) -> str:
-    """Means by pattern and sparsity."""
+def plain_table(
+    values: Mapping[tuple[str, float], Sequence[float]],
+    digits: int,
+    achieved: Mapping[tuple[str, float], float],
+) -> str:
+    """Means by pattern and sparsity, what was achieved where it differs."""
     heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
-    cells = ([written(values.get((p, s), []), digits) for s in SPARSITIES] for p in PATTERNS)
-    return table(heads, _filled([p, *row] for p, row in zip(PATTERNS, cells, strict=True)))
+
+    def cell(pattern: str, sparsity: float) -> str:
+        found = values.get((pattern, sparsity), [])
+        return written(found, digits) + _missed(achieved, pattern, sparsity) * bool(found)
+
+    return table(heads, _filled([p, *(cell(p, s) for s in SPARSITIES)] for p in PATTERNS))
 
 
 def _filled(lines: Iterable[list[str]]) -> list[list[str]]:
@@ -383,9 +399,10 @@ def _network_text(network: str, scores: Scores, pictures: Path) -> str:
         parts.append(f"{title}\n\n{ways_table(scores)}")
     if scores.trained:
         parts.append("### Frame error on the training utterances, percent\n")
-        parts.append(plain_table(scores.trained, 2))
+        parts.append(plain_table(scores.trained, 2, scores.achieved))
     if scores.energy:
-        parts.append("### Retained weight energy, percent\n\n" + plain_table(scores.energy, 1))
+        kept = plain_table(scores.energy, 1, scores.spared)
+        parts.append(f"### Retained weight energy, percent\n\n{kept}")
     if scores.bits:
         parts.append(
             f"### In the accelerator's integers\n\n{_main_text(network)}\n\n" + bits_table(scores)
@@ -425,27 +442,35 @@ def _picture(network: str, scores: Scores, pictures: Path) -> str:
 
 
 def _curve(scores: Scores, pattern: str, level: Mapping[int, float] | None = None) -> Curve:
-    """Differences from ``level`` seed by seed, or from unstructured pruning to the same sparsity.
+    """Differences from ``level`` seed by seed, or from unstructured pruning as far as the pattern.
 
-    Not every point has the same seeds. Where whole numbers allow only quite another sparsity there
-    is nothing to compare with.
+    Not every point has the same seeds.
     """
     points = []
     for sparsity in SPARSITIES:
-        if level is None and _is_far(scores, pattern, sparsity):
-            continue
         tests = scores.tuned.get((pattern, sparsity), {})
-        base = scores.tuned.get(("unstructured", sparsity), {}) if level is None else level
+        achieved = scores.achieved.get((pattern, sparsity), sparsity)
+        base = _unstructured(scores, tests, achieved) if level is None else level
         values = [test - base[seed] for seed, test in tests.items() if seed in base]
         if values:
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            points.append((scores.achieved[pattern, sparsity], statistics.mean(values), spread))
+            points.append((achieved, statistics.mean(values), spread))
     return points
 
 
-def _is_far(scores: Scores, pattern: str, sparsity: float) -> bool:
-    achieved = (scores.achieved.get((name, sparsity), 0.0) for name in (pattern, "unstructured"))
-    return abs(next(achieved) - next(achieved)) > _FAR
+def _unstructured(scores: Scores, seeds: Iterable[int], achieved: float) -> dict[int, float]:
+    """Between the sparsities that a seed was pruned to; whole numbers rarely meet one of them."""
+    found = {}
+    for seed in seeds:
+        line = [
+            (scores.achieved["unstructured", s], scores.tuned["unstructured", s][seed])
+            for s in SPARSITIES
+            if seed in scores.tuned.get(("unstructured", s), {})
+        ]
+        if line and line[0][0] - _NEAR <= achieved <= line[-1][0] + _NEAR:
+            shares, tests = np.array(line).T
+            found[seed] = float(np.interp(achieved, shares, tests))
+    return found
 
 
 def report(rows: Rows, pictures: Path, placed: Rows = ()) -> str:

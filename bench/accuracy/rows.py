@@ -127,8 +127,7 @@ def _claimed(seeds: list[int]) -> Iterator[Row]:
             for given in (("", 0.0), ("8 banks", 0.875)):
                 yield Row("shakespeare256", "tuned", seed, *given, way=way, times=LONGER)
         for stage in ("bits", "rtl"):
-            given = ("8 banks", 0.875, 16, 16, "after", LONGER)
-            yield Row("shakespeare256", stage, seed, *given)
+            yield Row("shakespeare256", stage, seed, "8 banks", 0.875, 16, 16, "after", LONGER)
         yield Row("ptb650brief", "dense", seed)
         yield from _tuned("ptb650brief", seed, ("unstructured", *GLOBAL), (0.8, 0.6))
     for seed in seeds:

@@ -96,6 +96,7 @@ def _plan(given: DoctorOptions) -> None:
     from pruning.files.network import load_recurrent
 
     from ..pages import doctor_report
+    from ..steps.reading import taking_part
 
     unused: dict[str, object] = {"--svg": given.svg, "--html": given.html, "--plain": given.plain}
     unused |= {"--matrix": given.matrix, "--data": given.data, "--pool": given.pool}
@@ -103,7 +104,8 @@ def _plan(given: DoctorOptions) -> None:
         raise typer.BadParameter(f"--plan makes a table and --json alone: leave {told[0]} out")
     network = load_recurrent(given.checkpoint, given.masks, cut_of(given))
     network.check_finite(given.checkpoint)
-    network.restore()
+    if note := taking_part(network, network.restore()):
+        typer.echo(f"note: {note}")
     sparsity = Balance.sparsity if given.sparsity is None else given.sparsity
     lanes = given.lanes or CANDIDATES
     found = plan(network.recurrent, sparsity, lanes, given.pes, given.value_bits, given.keep_energy)

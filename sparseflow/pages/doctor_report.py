@@ -244,8 +244,9 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     less = f"; {plan.zeros:.2%} of the weights are zero already" if plan.zeros else ""
     lines = (
         f"{plan.asked:.2%} asked of all matrices together{less}",
-        f"k, weights a bank, of {names}; what has none is a yardstick, no array runs it well, "
-        "but for k per gate: --budget gate, on an array with slots of one gate",
+        f"k: weights a bank, of {names}",
+        "without k: yardsticks, which no array runs well; and k per gate, which --budget gate "
+        "makes for an array with slots of one gate",
         f"take: {taken.pattern} ({plan.reason})",
     )
     (console or Console()).print(Group(Text(lines[0]), table, *map(Text, lines[1:])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ __all__ = [
     "of_part",
     "pool_of",
     "score_as_read",
+    "taking_part",
     "unseen",
 ]
 
@@ -259,3 +261,9 @@ def _is_wish(value: object) -> bool:
         return False
     sparsity = value.get("sparsity")
     return sparsity is None or (isinstance(sparsity, float | int) and 0 <= sparsity < 1)
+
+
+def taking_part(network: Network, restored: Sequence[str]) -> str:
+    """What :meth:`.Network.restore` has put back; empty if it is nothing."""
+    told = f"{', '.join(restored)}: what {network.imported.source} had removed takes part"
+    return told if restored else ""

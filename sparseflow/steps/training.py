@@ -43,6 +43,7 @@ from .reading import (
     noted,
     of_part,
     pool_of,
+    taking_part,
 )
 from .tuning.banks import check_banks, uneven
 from .tuning.controls import Controls
@@ -141,10 +142,11 @@ def prune_network(
     goals = asked.goals(network)
     notes = _grouped(network, classifier, goals)
     fixed = asked.fixed(network)
+    restored = network.restore()  # before magnitudes are compared, after the file was scored
     chosen, slower = goals_and_hold(recipe.budget, classifier, goals, fixed)
     for line in [*read, *notes, *_held_back(slower)]:
         say(line)
-    _tell(network, network.restore())
+    _tell(network, restored)
     if headless:
         unused = data.targets is not None or data.labels.any()
         more = "; labels and targets are not used" if unused else ""
@@ -303,8 +305,8 @@ def _noted(goal: Goal) -> dict[str, int]:
 
 def _tell(network: Network, restored: Sequence[str]) -> None:
     """Say what a user would not expect, before the time is spent."""
-    if restored:
-        say(f"note: {', '.join(restored)}: what {network.imported.source} had removed takes part")
+    if note := taking_part(network, restored):
+        say(f"note: {note}")
     for note in network.imported.notes:
         say(f"note: {note}")
     head = network.names.get("head.weight")

@@ -143,3 +143,24 @@ def test_what_another_tool_has_removed_takes_part_again(
     )
     found = load_network(files.folder / "p.safetensors").masks["weight_hh_l0"]
     assert found.reshape(-1, 4, 2).sum(-1).unique().tolist() == [1]
+
+
+def test_k_is_by_magnitudes_that_take_part_again(run: Run, files: Files, capsys: Text) -> None:
+    """As the plan has it: not by those that the other tool has left."""
+    net = Net(files.inputs)
+    with torch.no_grad():
+        net.rnn.weight_hh_l0 *= 9
+    kept = {}
+    for at, many in (("whole", HIDDEN), ("masked", 1)):
+        mask = torch.zeros(4 * HIDDEN, HIDDEN)
+        mask[:, :many] = 1
+        prune.custom_from_mask(net.rnn, "weight_hh_l0", mask)
+        weights = files.saved(net.state_dict(), f"{at}.pt")
+        assert run("doctor", weights, "--plan", "--sparsity", 0.5, "--lanes", 2) == 0
+        assert run(*files.prune(weights, "--sparsity", 0.5, "--banks", 2)) == 0
+        found = load_network(files.folder / "p.safetensors").masks
+        kept[at] = [int(found[name][0].sum()) for name in sorted(found) if "weight" in name]
+    assert kept["whole"] == kept["masked"]
+    assert "weight_hh_l0: what torch: torch.nn.utils.prune had removed takes part" in (
+        capsys.readouterr().out  # of the plan
+    )
