@@ -50,8 +50,9 @@ class Controller(wiring.Component):
         The frame that waits in the :class:`~hdl.core.frames.FrameLoader`.
     frame_take, frame_release : Out
         Its pass starts; the oldest frame's last group is issued.
-    frame_beats, frame_bases : Out
-        What ``SETUP`` said.
+    frame_last, frame_known, frame_bases : Out
+        What ``SETUP`` said: place of a frame's last beat, one less than it has, as nothing is
+        counted where it is compared; whether it has any; where frames lie.
     frame_mask, frame_span : In, Out, of a batched design
         Which streams' frames wait, ``frame_first`` which of these start a sequence; there is no
         ``frame_context``. What ``SETUP`` said. See :class:`~hdl.core.batched.loader.BatchLoader`.
@@ -93,7 +94,8 @@ class Controller(wiring.Component):
     frame_buffer: Signal
     frame_take: Signal
     frame_release: Signal
-    frame_beats: Signal
+    frame_last: Signal
+    frame_known: Signal
     frame_bases: Signal
     word_ready: Signal
     word_take: Signal
@@ -128,7 +130,8 @@ class Controller(wiring.Component):
                 "frame_buffer": In(1),
                 "frame_take": Out(1),
                 "frame_release": Out(1),
-                "frame_beats": Out(bits_for(design.vector_depth + 1)),
+                "frame_last": Out(bits_for(design.vector_depth + 1)),
+                "frame_known": Out(1),
                 "frame_bases": Out(data.ArrayLayout(vector, 2)),
                 **({"frame_span": Out(bits_for(vector + 1))} if design.batched else {}),
                 "word_ready": In(1),
@@ -197,7 +200,8 @@ class Controller(wiring.Component):
                 m.d.comb += done.eq(loaded)
                 with m.If(loaded):
                     m.d.sync += [
-                        self.frame_beats.eq(now.frame_beats),
+                        self.frame_last.eq(now.frame_beats - 1),
+                        self.frame_known.eq(now.frame_beats.any()),
                         self.frame_bases.eq(now.frame_bases),
                     ]
                     if self._streams:
@@ -210,7 +214,7 @@ class Controller(wiring.Component):
                 m.d.sync += self.fault.eq(1)
         with m.If(self.restart):
             # no frame is taken before the new program's SETUP has said how long it is
-            m.d.sync += [self.fault.eq(0), self.frame_beats.eq(0)]
+            m.d.sync += [self.fault.eq(0), self.frame_known.eq(0)]
             if self._holds:
                 m.d.sync += self._held.eq(0)
         return m

@@ -22,11 +22,11 @@ class FrameLoader(wiring.Component):
     Members
     -------
     frames : In, stream
-        Beats of :func:`~hdl.core.layouts.frame_layout`, ``beats`` a frame, place 0 first. Ready
-        while a buffer is free and ``blocked`` and ``restart`` are low; never while ``beats``
-        is 0.
-    beats, bases : In
-        Beats of a frame and the two buffers' places in the banks, from the program.
+        Beats of :func:`~hdl.core.layouts.frame_layout`, ``last`` and one more a frame, place 0
+        first. Ready while a buffer is free, ``known`` is high, ``blocked`` and ``restart`` low.
+    last, known, bases : In
+        Place of a frame's last beat, whether there is one, and the two buffers' places in the
+        banks, from the program.
     blocked : In
         The write port is taken this cycle.
     write_en, write_addr, write_data : Out
@@ -43,7 +43,8 @@ class FrameLoader(wiring.Component):
     """
 
     frames: stream.Interface
-    beats: Signal
+    last: Signal
+    known: Signal
     bases: Signal
     blocked: Signal
     write_en: Signal
@@ -63,7 +64,8 @@ class FrameLoader(wiring.Component):
         super().__init__(
             {
                 "frames": In(stream.Signature(frame_layout(design))),
-                "beats": In(bits_for(design.vector_depth + 1)),
+                "last": In(bits_for(design.vector_depth + 1)),
+                "known": In(1),
                 "bases": In(data.ArrayLayout(address, 2)),
                 "blocked": In(1),
                 "write_en": Out(1),
@@ -91,9 +93,9 @@ class FrameLoader(wiring.Component):
         firsts, ports = Signal(2), (self.design.frame_ports - 1).bit_length()
         contexts = [Signal.like(self.context, name=f"context{n}") for n in range(2)]
         taken = self.frames.valid & self.frames.ready
-        whole = taken & (beat == self.beats - 1)
+        whole = taken & (beat == self.last)
         m.d.comb += [
-            self.frames.ready.eq((free != 0) & self.beats.any() & ~self.blocked & ~self.restart),
+            self.frames.ready.eq((free != 0) & self.known & ~self.blocked & ~self.restart),
             self.write_en.eq(taken),
             self.write_addr.eq(self.bases[fill] | (beat << ports if ports else beat)),
             self.write_data.eq(self.frames.payload.data),

@@ -26,12 +26,12 @@ class BatchLoader(wiring.Component):
     Members
     -------
     frames : In, stream
-        Beats of :func:`~hdl.core.layouts.frame_layout`, ``beats`` a frame, place 0 first. Of two
-        frames of one stream in a batch the later one counts. Ready while a buffer is free and
-        ``blocked`` and ``restart`` are low; never while ``beats`` is 0.
-    beats, bases, span : In
-        Beats of a frame, the two buffers' places in the banks, and the binary logarithm of the
-        places of a frame, from the program.
+        Beats of :func:`~hdl.core.layouts.frame_layout`, ``last`` and one more a frame, place 0
+        first. Of two frames of one stream in a batch the later one counts. Ready while a buffer is
+        free, ``known`` is high, ``blocked`` and ``restart`` low.
+    last, known, bases, span : In
+        Place of a frame's last beat, whether there is one, the two buffers' places in the banks,
+        and the binary logarithm of the places of a frame, from the program.
     blocked : In
         The write port is taken this cycle.
     write_en, write_addr, write_data : Out
@@ -48,7 +48,8 @@ class BatchLoader(wiring.Component):
     """
 
     frames: stream.Interface
-    beats: Signal
+    last: Signal
+    known: Signal
     bases: Signal
     span: Signal
     blocked: Signal
@@ -69,7 +70,8 @@ class BatchLoader(wiring.Component):
         super().__init__(
             {
                 "frames": In(stream.Signature(frame_layout(design))),
-                "beats": In(bits_for(design.vector_depth + 1)),
+                "last": In(bits_for(design.vector_depth + 1)),
+                "known": In(1),
                 "bases": In(data.ArrayLayout(address, 2)),
                 "span": In(bits_for(address + 1)),
                 "blocked": In(1),
@@ -97,11 +99,11 @@ class BatchLoader(wiring.Component):
         free, waiting, beat = self._free, self._waiting, self._beat
         payload, ports = self.frames.payload, (self.design.frame_ports - 1).bit_length()
         taken = self.frames.valid & self.frames.ready
-        ends = taken & (beat == self.beats - 1)
+        ends = taken & (beat == self.last)
         whole, left = ends & payload.closes, Signal.like(waiting)
         place = (payload.context << self.span) | (beat << ports if ports else beat)
         m.d.comb += [
-            self.frames.ready.eq((free != 0) & self.beats.any() & ~self.blocked & ~self.restart),
+            self.frames.ready.eq((free != 0) & self.known & ~self.blocked & ~self.restart),
             self.write_en.eq(taken),
             self.write_addr.eq(self.bases[self._fill] | place),
             self.write_data.eq(payload.data),

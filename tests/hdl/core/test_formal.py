@@ -32,7 +32,8 @@ class Buffers(FreeBlock):
         taken = block.frames.valid & block.frames.ready
         whole = taken & (beat == beats - 1)
         m.d.comb += [
-            Assume(block.beats == beats),
+            Assume(block.last == beats - 1),
+            Assume(block.known),
             Assume(~block.restart),
             Assume(block.bases[0] == 0),
             Assume(block.bases[1] == 4),

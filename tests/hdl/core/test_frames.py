@@ -36,7 +36,8 @@ class Bench:
         return bool(self.rng.random() < self.share[event])
 
     async def drive(self, ctx: Any) -> None:
-        ctx.set(self.block.beats, BEATS)
+        ctx.set(self.block.last, BEATS - 1)
+        ctx.set(self.block.known, 1)
         ctx.set(self.block.bases, list(self.bases))
         while self.released < len(self.firsts):
             await self.cycle(ctx)
@@ -102,7 +103,8 @@ def test_a_third_frame_waits_for_the_first_release(run: Any, design: Design) -> 
     bench = Bench(design, 4, 3, SHARES["busy"] | {"take": 0.0, "release": 0.0})
 
     async def drive(ctx: Any) -> None:
-        ctx.set(bench.block.beats, BEATS)
+        ctx.set(bench.block.last, BEATS - 1)
+        ctx.set(bench.block.known, 1)
         ctx.set(bench.block.bases, list(bench.bases))
         for _ in range(20):
             await bench.cycle(ctx)
@@ -129,7 +131,7 @@ def test_not_ready_before_the_program_has_set_it_up(run: Any, design: Design) ->
         for _ in range(5):
             assert not ctx.get(block.frames.ready)
             await ctx.tick()
-        ctx.set(block.beats, 1)
+        ctx.set(block.known, 1)
         assert ctx.get(block.frames.ready)
 
     run(block, drive)
@@ -140,7 +142,8 @@ def test_restart_forgets_everything(run: Any, design: Design, beats_before: int)
     bench = Bench(design, 6, 9, SHARES["busy"] | {"take": 0.0, "release": 0.0})
 
     async def drive(ctx: Any) -> None:
-        ctx.set(bench.block.beats, BEATS)
+        ctx.set(bench.block.last, BEATS - 1)
+        ctx.set(bench.block.known, 1)
         ctx.set(bench.block.bases, list(bench.bases))
         for i in range(beats_before):
             bench.share |= {"take": float(i == BEATS + 1)}
