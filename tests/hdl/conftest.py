@@ -77,15 +77,8 @@ def _zero(port: Any) -> Any:
 
 INPUTS = ["frame_ready", "frame_first", "frame_context", "frame_buffer", "word_ready", "home"]
 INPUTS += ["room", "restart", "restart_pc"]
-OUTPUTS = [
-    "frame_take",
-    "frame_release",
-    "frame_last",
-    "frame_known",
-    "frame_bases",
-    "address",
-    "group",
-]
+OUTPUTS = ["frame_take", "frame_release", "frame_last", "frame_known", "frame_bases"]
+OUTPUTS += ["address", "group"]
 OUTPUTS += ["aligns", "slot_first", "sink", "update", "promise", "halted", "fault", "waits"]
 OUTPUTS += ["word_take"]
 
