@@ -319,7 +319,7 @@ def test_a_plan_names_the_pattern_to_take_and_the_next_command(tmp_path: Path) -
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
     with torch.no_grad():
-        lstm.weight_ih_l0[:, ::2] = 0
+        lstm.get_parameter("weight_ih_l0")[:, ::2] = 0
     torch.save(net.state_dict(), tmp_path / "dense.pt")
     assert (
         "25.00% of the weights are zero already" in command(tmp_path / "dense.pt", *options).output

@@ -149,7 +149,7 @@ def test_k_is_by_magnitudes_that_take_part_again(run: Run, files: Files, capsys:
     """As the plan has it: not by those that the other tool has left."""
     net = Net(files.inputs)
     with torch.no_grad():
-        net.rnn.weight_hh_l0 *= 9
+        net.rnn.get_parameter("weight_hh_l0").mul_(9)
     kept = {}
     for at, many in (("whole", HIDDEN), ("masked", 1)):
         mask = torch.zeros(4 * HIDDEN, HIDDEN)
