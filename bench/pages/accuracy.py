@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 
 from ..accuracy.report import gaps
-from ..accuracy.rows import GLOBAL_BANKS
+from ..accuracy.rows import GLOBAL_BANKS, POWERS
 from ..accuracy.texts import DEVIATIONS
 from .page import Page
 from .results import ROOT, above, counted, mean, scores
@@ -69,6 +69,11 @@ def _shared() -> Iterator[str]:
             statistics.mean(gaps(tuned, n, "unstructured, global", sparsity)) for n in GLOBAL_BANKS
         ]
         yield f"{min(free):.2f} to {max(free):.2f} above at {100 * sparsity:g} %"
+    low, mid = (sorted(statistics.mean(above("ptb200", n, s)) for n in POWERS) for s in (0.6, 0.8))
+    yield (
+        f"are {low[0]:.2f} to {low[-1]:.2f} above unstructured pruning of each matrix at 60 % and "
+        f"{mid[0]:.2f} to {mid[-1]:.2f} at 80 %"
+    )
     characters = scores("shakespeare256").tuned
     worse = sorted(gaps(characters, "8 banks, global", "8 banks", 0.875))
     yield f"is {worse[0]:.2f} to {worse[-1]:.2f} worse than equal k ({counted(len(worse))} seeds)"
