@@ -73,7 +73,7 @@ def _panel(axes: Axes, level: str, curves: Mapping[str, Curve], names: Sequence[
             style: dict[str, Any] = {"marker": _MARKERS[at % len(_MARKERS)], "color": colours[at]}
             if name not in own:
                 style["linestyle"] = ":" if slices_of(name) else "--"
-            if "units" in name:
+            if any(slices_of(name)):  # of units, beside those of whole gates
                 style["marker"] = "x"
             axes.errorbar(percent, y, spread, label=name, markersize=4, capsize=2, **style)
     axes.grid(alpha=0.3)

@@ -34,6 +34,8 @@ BOARDS = Path("bench/results/boards.json")
 Rows = Iterable[Mapping[str, Any]]
 # by pattern and sparsity, of each seed
 Tests = Mapping[tuple[str, float], Mapping[int, float]]
+Values = Mapping[tuple[str, float], Sequence[float]]
+Lines = list[list[str]]
 # from free to bound
 _STEPS = (
     "unstructured",
@@ -157,7 +159,9 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def pattern_table(scores: Scores, published: Mapping[str, Mapping[float, str]]) -> str:
     """Scores by pattern and sparsity, what was achieved where it differs, and the paper's."""
     heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES), "seeds"]
-    lines = _filled([p, *(_cell(scores, p, s) for s in SPARSITIES)] for p in PATTERNS)
+    lines = _cells(
+        {key: list(found.values()) for key, found in scores.tuned.items()}, scores.achieved
+    )
     lines = [[*line, _seeds(scores, line[0])] for line in lines]
     for pattern, figures in published.items():
         if pattern != "dense":
@@ -172,15 +176,15 @@ def _seeds(scores: Scores, pattern: str) -> str:
     return ", ".join(map(str, sorted(seeds)))
 
 
-def _cell(scores: Scores, pattern: str, sparsity: float) -> str:
-    values = list(scores.tuned.get((pattern, sparsity), {}).values())
-    return written(values) + _missed(scores.achieved, pattern, sparsity) * bool(values)
+def _cells(values: Values, achieved: Mapping[tuple[str, float], float], digits: int = 2) -> Lines:
+    """Means by pattern and sparsity, and what was reached instead of what the column says."""
 
+    def cell(key: tuple[str, float]) -> str:
+        found, reached = values.get(key, []), achieved.get(key, key[1])
+        missed = bool(found) and abs(reached - key[1]) > 2.5e-3
+        return written(found, digits) + f" ({100 * reached:.1f} %)" * missed
 
-def _missed(achieved: Mapping[tuple[str, float], float], pattern: str, sparsity: float) -> str:
-    """What was reached instead of what the column says."""
-    found = achieved.get((pattern, sparsity), sparsity)
-    return f" ({100 * found:.1f} %)" if abs(found - sparsity) > 2.5e-3 else ""
+    return _filled([p, *(cell((p, s)) for s in SPARSITIES)] for p in PATTERNS)
 
 
 def gaps(tests: Tests, one: str, other: str, sparsity: float) -> list[float]:
@@ -303,19 +307,10 @@ def _by_sparsity(key: tuple[str, float]) -> tuple[float, int]:
     return sparsity, -1 if pattern == "dense" else PATTERNS.index(pattern)
 
 
-def plain_table(
-    values: Mapping[tuple[str, float], Sequence[float]],
-    digits: int,
-    achieved: Mapping[tuple[str, float], float],
-) -> str:
+def plain_table(values: Values, digits: int, achieved: Mapping[tuple[str, float], float]) -> str:
     """Means by pattern and sparsity, what was achieved where it differs."""
     heads = ["pattern", *(f"{100 * s:g} %" for s in SPARSITIES)]
-
-    def cell(pattern: str, sparsity: float) -> str:
-        found = values.get((pattern, sparsity), [])
-        return written(found, digits) + _missed(achieved, pattern, sparsity) * bool(found)
-
-    return table(heads, _filled([p, *(cell(p, s) for s in SPARSITIES)] for p in PATTERNS))
+    return table(heads, _cells(values, achieved, digits))
 
 
 def _filled(lines: Iterable[list[str]]) -> list[list[str]]:

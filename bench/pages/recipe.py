@@ -77,13 +77,8 @@ def _ptb() -> list[str]:
 def _shipped() -> list[str]:
     """What its fine-tuning has gained, on the network that ships."""
     found = scores(NETWORK)
-    once, longer, best = (
-        column[SEED]
-        for column in (
-            found.tuned["8 banks", 0.875],
-            *(found.ways["8 banks", 0.875, way] for way in ("", BEST)),
-        )
-    )
+    once = found.tuned["8 banks", 0.875][SEED]
+    longer, best = (found.ways["8 banks", 0.875, way][SEED] for way in ("", BEST))
     return [
         f"comes to a perplexity of {best:.2f} on Hamlet; as the tables it would come to "
         f"{once:.2f}, twice as long at their learning rate to {longer:.2f} (seed {SEED})"

@@ -31,6 +31,7 @@ from .ownership import (
     contents,
     special,
     state,
+    unmakeable,
 )
 from .replace import ended, hidden, replace_file
 
@@ -125,10 +126,7 @@ def _writable(parent: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FORBIDDEN:
             raise
-        raise PlaceError(
-            f"{parent}: no folder can be made there ({str(error.strerror).lower()}): "
-            "give another place"
-        ) from None
+        raise unmakeable(parent, "folder", error) from None
 
 
 def _new(parent: Path, name: str) -> tuple[Path, int]:

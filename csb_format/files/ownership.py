@@ -22,11 +22,13 @@ __all__ = [
     "PlaceError",
     "check_file",
     "check_folder",
+    "check_place",
     "check_replaceable",
     "check_shared",
     "contents",
     "special",
     "state",
+    "unmakeable",
 ]
 
 MARKER = ".sparseflow.json"
@@ -161,7 +163,7 @@ def _inside(folder: Path) -> Iterator[str]:
 
 
 def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
-    """Refuse to write a file where something else than a plain file is; nothing is made.
+    """Refuse, before any work, a place where no file can be written; nothing is left there.
 
     Parameters
     ----------
@@ -177,6 +179,21 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
     OSError
         If it is a folder, or its folder cannot be made or written.
     """
+    existing = check_place(path, *inputs)
+    try:  # rights are not all that it takes: /proc, a mount that is read-only
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise unmakeable(existing, "file", error) from None
+
+
+def check_place(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> Path:
+    """As :func:`check_file`, by what is there and its rights alone; nothing is tried.
+
+    Returns
+    -------
+    Path
+        The folder that is there, which the file or its folders will lie in.
+    """
     place = Path(path)
     if place.is_dir() and not place.is_symlink():
         raise IsADirectoryError(21, "is a folder: name a file in it", str(place))
@@ -190,14 +207,13 @@ def check_file(path: str | os.PathLike[str], *inputs: str | os.PathLike[str] | N
                 raise PlaceError(f"{place} is read by the same command: name another file")
         elif os.path.realpath(place) == os.path.realpath(given):  # two outputs, not there yet
             raise PlaceError(f"{place} is written by the same command: name another file")
-    existing = _check_parent(place.parent)
-    try:  # rights are not all that it takes: /proc, a mount that is read-only
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise PlaceError(
-            f"{existing}: no file can be made there ({str(error.strerror).lower()}): "
-            "give another place"
-        ) from None
+    return _check_parent(place.parent)
+
+
+def unmakeable(folder: Path, what: str, error: OSError) -> PlaceError:
+    """Names the folder where a file or a folder cannot be made, and why."""
+    reason = str(error.strerror).lower()
+    return PlaceError(f"{folder}: no {what} can be made there ({reason}): give another place")
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:

@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from .ownership import check_file
+from .ownership import check_place
 
 __all__ = ["ended", "hidden", "replace_file"]
 
@@ -35,7 +35,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes | bytearray) -> None:
         If the folder cannot be written; the older file is still there, unchanged.
     """
     target = Path(path)
-    check_file(target)
+    check_place(target)
     if not target.parent.is_dir():
         missing = "there is no such folder: make it first"
         raise FileNotFoundError(errno.ENOENT, missing, str(target.parent))
