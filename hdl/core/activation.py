@@ -120,7 +120,7 @@ class Activation(wiring.Component):
         m.d.sync += [product.eq(segment.rise * offset), base.eq(segment.base)]
         summed = m.d.sync if self._summed else m.d.comb
         summed += size.eq((start + product) >> bits)
-        m.d.sync += self.result.eq(result)
+        m.d.comb += self.result.eq(registered(m, result))
         return m
 
     @property

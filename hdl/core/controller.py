@@ -157,7 +157,8 @@ class Controller(wiring.Component):
             }
         )
         # sim.check.checks probes it
-        self.now = self._now = Signal(instruction_layout(design), name="now")
+        # means nothing before `loaded`, which has a reset
+        self.now = self._now = Signal(instruction_layout(design), name="now", reset_less=True)
         # cycles since pc changed, up to the latency
         self.age = Signal(range(self.fetch_delay(design)))
         self._flying = Signal(lead_bits(design))  # beats on their way home

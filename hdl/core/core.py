@@ -17,7 +17,7 @@ from compiler.lower.screen import kept_here
 from .array import takers
 from .array.elements import elements
 from .array.memories import Memories
-from .array.write_back import write_back
+from .array.write_back import vector_write, write_back
 from .batched.loader import BatchLoader
 from .controller import Controller
 from .frames import FrameLoader
@@ -30,7 +30,6 @@ from .layouts import (
     frame_layout,
     output_layout,
     rows_layout,
-    vector_write_layout,
     words_layout,
 )
 from .learn.array import LEARNT_BITS
@@ -164,7 +163,7 @@ class Core(wiring.Component):
         self._load(m, loader)
         wiring.connect(m, wiring.flipped(self.frames), frames.frames)
         self._control(m, controller, frames)
-        write = Signal(vector_write_layout(self.design))
+        write = vector_write(self.design)
         columns = self._learning.back(m) if self._learning and self.design.backward else None
         given = self.matrix.payload.words if self.design.streamed else None
         pes = elements(m, memories, controller, write, given)

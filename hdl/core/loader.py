@@ -18,19 +18,13 @@ from compiler.lower.load import (
     space_widths,
 )
 
+from .pipeline import delayed
+
 __all__ = ["Loader"]
 
 
-_OUT = (
-    "space",
-    "target",
-    "write_en",
-    "vector_en",
-    "write_addr",
-    "write_data",
-    "start",
-    "start_addr",
-)
+_CONTROL = ("write_en", "vector_en", "start")
+_DATA = ("space", "target", "write_addr", "write_data", "start_addr")  # means nothing without
 
 
 class Loader(wiring.Component):
@@ -98,18 +92,22 @@ class Loader(wiring.Component):
         )
         self._written = Signal()  # a memory word is complete
         # what goes out: at once, or a cycle later where the wires are long
-        self._out = {n: Signal.like(getattr(self, n), name=f"next_{n}") for n in _OUT}
+        self._out = {
+            name: Signal.like(getattr(self, name), name=f"next_{name}", reset_less=name in _DATA)
+            for name in (*_CONTROL, *_DATA)
+        }
 
     def elaborate(self, platform: object) -> Module:
         """A three-state machine over header, count and data."""
         m = Module()
         word, taken = self.words.payload, self.words.valid
         head = data.View(data.StructLayout({"address": 16, "target": 12, "space": 4}), word)
-        left = Signal(WORD)
-        out, kind = self._out, m.d.sync if self.design.deep else m.d.comb
+        left, out = Signal(WORD, reset_less=True), self._out
         m.d.comb += [self.words.ready.eq(1), out["start_addr"].eq(out["write_addr"])]
         m.d.sync += [out["start"].eq(0), self._written.eq(0)]
-        kind += [getattr(self, name).eq(value) for name, value in out.items()]
+        for name, value in out.items():
+            later = delayed(m, value, int(self.design.deep), reset=name in _CONTROL)
+            m.d.comb += getattr(self, name).eq(later)
         m.d.comb += self.clear.eq(out["start"] | self.start if self.design.deep else self.start)
         with m.If(self._written):
             m.d.sync += out["write_addr"].eq(out["write_addr"] + 1)

@@ -21,7 +21,7 @@ from .layouts import (
     result_layout,
     vector_write_layout,
 )
-from .pipeline import delayed, registered
+from .pipeline import delayed, held, registered
 
 __all__ = ["ProcessingElement"]
 
@@ -210,8 +210,7 @@ class ProcessingElement(wiring.Component):
             gate, ready = (delayed(m, v, int(self.design.deep)) for v in (now.gate, now.ready))
             self._collect(m, done, found, gate, ready)
             return
-        with m.If(done):
-            m.d.sync += self.result.eq(found)
+        m.d.comb += self.result.eq(held(m, found, done))
 
     def _collect(self, m: Module, done: Value, found: Value, gate: Value, ready: Value) -> None:
         """Keep the sum of a gate, and present all of them a cycle after the last.
@@ -223,8 +222,8 @@ class ProcessingElement(wiring.Component):
             for n in range(self.design.abreast):
                 with m.Case(n):
                     m.d.sync += kept[n].eq(found)
-        with m.If(registered(m, done & ready, reset=True)):
-            m.d.sync += self.result.eq(kept)
+        shown = held(m, kept, registered(m, done & ready, reset=True))
+        m.d.comb += self.result.eq(shown)
 
     def _apart(self, m: Module, old: Value, now: data.View) -> Value:
         """Present the sum that a row was parked with instead of going on from it.
@@ -235,8 +234,7 @@ class ProcessingElement(wiring.Component):
         if self.design.deep:  # as late as the row's result
             found = registered(m, found)
             starts = registered(m, starts, reset=True)
-        with m.If(starts):
-            m.d.sync += self.beside.eq(found)
+        m.d.comb += self.beside.eq(held(m, found, starts))
         return Mux(now.apart, 0, old)
 
     # The parked sum that a row goes on from, or 0, one cycle after its group. Where the wires are

@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import data
 
-__all__ = ["carried", "delayed", "registered"]
+__all__ = ["carried", "delayed", "held", "registered"]
 
 
 def registered(
@@ -56,6 +56,14 @@ def delayed(
     for _ in range(cycles):
         value = registered(m, value, reset=reset, clear=clear)
     return value
+
+
+def held(m: Module, value: data.View | Value, when: Value) -> data.View:
+    """``value`` of the last cycle in which ``when`` was high; like data, without a reset."""
+    later = Signal(value.shape(), reset_less=True)
+    with m.If(when):
+        m.d.sync += later.eq(value)
+    return later
 
 
 def carried(m: Module, pulse: Value, value: Value, cycles: int, period: int) -> Value:

@@ -8,9 +8,18 @@ from amaranth.lib import data
 from compiler.array.design import Design
 
 from ..frames import FrameLoader
+from ..layouts import vector_write_layout
 from ..loader import Loader
 
-__all__ = ["write_back"]
+__all__ = ["vector_write", "write_back"]
+
+
+def vector_write(design: Design) -> data.View:
+    """A register of :func:`vector_write_layout`; a reset clears its enables alone."""
+    layout = vector_write_layout(design)
+    enables = design.lanes * design.write_ports
+    rest = Signal(layout.size - enables, name="write", reset_less=True)
+    return data.View(layout, Cat(Signal(enables, name="write_en"), rest))
 
 
 def write_back(

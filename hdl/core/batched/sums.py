@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 
 from compiler.array.design import Design
 
-from ..pipeline import registered
+from ..pipeline import held, registered
 
 __all__ = ["shared_sums"]
 
@@ -60,8 +60,7 @@ def shared_sums(
     found = total
     if design.deep:
         done, found = registered(m, done, reset=True), acc
-    with m.If(done):
-        m.d.sync += result.eq(found)
+    m.d.comb += result.eq(held(m, found, done))
 
 
 def _place(group: data.View) -> Value:

@@ -18,7 +18,7 @@ from compiler.array.latency import (
 from csb_format.cells.gru import GUARD
 
 from ..activation import rounded, saturated
-from ..pipeline import delayed
+from ..pipeline import delayed, registered
 from .ports import lane_ports
 from .preactivation import preactivation
 from .reaches import activation
@@ -200,7 +200,10 @@ class GruLane(wiring.Component):
         total = rounded(new, GUARD)
         clipped = saturated(m, total, gate.width, "clipped_h")
         self._clips.append((self._latency - 1, clipped != total, True))
-        m.d.sync += [self.hidden.eq(clipped), self.cell.eq(new)]
+        m.d.comb += [
+            self.hidden.eq(registered(m, clipped)),
+            self.cell.eq(registered(m, new)),
+        ]
         self._keep(m, new)
 
     def _old(self, m: Module) -> Value:

@@ -166,9 +166,9 @@ class ResetFirstGruLane(wiring.Component):
         total = rounded(new, GUARD)
         clipped = saturated(m, total, gate.width, "clipped_h")
         self._clips.append((last, clipped != total, True))
-        m.d.sync += [
-            self.hidden.eq(Mux(self._is(N, last), clipped, reset)),
-            self.cell.eq(new),
+        m.d.comb += [
+            self.hidden.eq(registered(m, Mux(self._is(N, last), clipped, reset))),
+            self.cell.eq(registered(m, new)),
         ]
         self._keep(m, new)
 

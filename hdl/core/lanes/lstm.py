@@ -20,7 +20,7 @@ from csb_format.fixed import IntArray
 from csb_format.scales import PerGate
 
 from ..activation import rounded, saturated
-from ..pipeline import delayed
+from ..pipeline import delayed, registered
 from .ports import lane_ports
 from .preactivation import preactivation
 from .reaches import activation, lift_of, lifted
@@ -170,8 +170,11 @@ class ElementwiseLane(wiring.Component):
         total = delayed(m, rounded(product, gate.frac), self._deep)
         clipped = saturated(m, total, gate.width, "clipped_h")
         self._clips.append((self._latency - 1, clipped != total))
-        m.d.sync += [product.eq(o * tanh), self.hidden.eq(clipped)]
-        m.d.comb += self.cell.eq(delayed(m, cell, self._latency - self._cell_delay))
+        m.d.sync += product.eq(o * tanh)
+        m.d.comb += [
+            self.hidden.eq(registered(m, clipped)),
+            self.cell.eq(delayed(m, cell, self._latency - self._cell_delay)),
+        ]
 
     def model(
         self, sums: Gates, bias: Gates, shift: PerGate, c: IntArray, reach: int = 0

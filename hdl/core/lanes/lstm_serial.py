@@ -13,7 +13,7 @@ from compiler.array.widths import SHIFT_BITS
 
 from ..activation import rounded, saturated
 from ..layouts import cell_write_layout, gate_sums_layout, unit_layout
-from ..pipeline import carried, registered
+from ..pipeline import carried, held, registered
 from .reaches import activation, lift_of, lifted
 
 __all__ = ["SerialLane"]
@@ -99,9 +99,7 @@ class SerialLane(wiring.Component):
         self._at = [self.unit.valid]
         for _ in range(HIDDEN):
             self._at.append(registered(m, self._at[-1], reset=True))
-        self._held = Signal.like(self.unit)
-        with m.If(self._at[0]):
-            m.d.sync += self._held.eq(self.unit)
+        self._held = held(m, self.unit, self._at[0])
         self._late = self._late_reach(m)
         biased = self._preactivation(m)
         summed = self._products(m)
@@ -125,9 +123,7 @@ class SerialLane(wiring.Component):
         # as choices: an index into the layouts would become a shift by a product
         sums = Array(self.sums[n] for n in range(self.design.gates))
         shifts = Array(self._held.shift[n] for n in range(self.design.gates))
-        gate, place = Signal(2), Signal.like(self.place)
-        with m.If(at[0]):
-            m.d.sync += place.eq(self.place)
+        gate, place = Signal(2), held(m, self.place, at[0])
         m.d.comb += [
             gate.eq(Cat(at[SELECT[1]] | at[SELECT[3]], at[SELECT[2]] | at[SELECT[3]])),
             self.bias_addr.eq(Cat(gate, place)),
@@ -175,10 +171,7 @@ class SerialLane(wiring.Component):
         fresh = at[KEEP + 1] | at[ADD + 1] | at[LAST + 1]
         rows = [Mux(left[-1 - n], factor << (bits - 1 - n), 0) for n in range(bits)]
         m.d.sync += product.eq(sum(rows, Mux(fresh, 0, product << bits)))
-        kept = Signal.like(product, name="kept_product")
-        with m.If(at[KEEP + STEPS + 1]):
-            m.d.sync += kept.eq(product)
-        return product, kept
+        return product, held(m, product, at[KEEP + STEPS + 1])
 
     def _old_cell(self, m: Module) -> Value:
         """The unit's cell state, as gate f is there."""
@@ -200,10 +193,9 @@ class SerialLane(wiring.Component):
         m.d.sync += summed.eq((kept << lift) + lifted(m, design, added, self._late))
         total = rounded(summed, gate.frac + lift)
         clipped = saturated(m, total, state.width, "clipped_c")
-        with m.If(at[SUMMED]):
-            m.d.sync += self.cell.eq(clipped)
         address = carried(m, at[0], self.unit.cell, CELL, design.lane_period)
         m.d.comb += [
+            self.cell.eq(held(m, clipped, at[SUMMED])),
             write.en.eq(at[CELL] | self.load.en),
             write.addr.eq(Mux(self.load.en, self.load.addr, address)),
             write.data.eq(Mux(self.load.en, self.load.data, self.cell)),
@@ -215,7 +207,7 @@ class SerialLane(wiring.Component):
         gate = self.design.gate
         self._hidden_total = rounded(self._product, gate.frac)
         self._hidden_clipped = saturated(m, self._hidden_total, gate.width, "clipped_h")
-        m.d.sync += self.hidden.eq(self._hidden_clipped)
+        m.d.comb += self.hidden.eq(registered(m, self._hidden_clipped))
 
     def _count_clips(self, m: Module, pre: tuple[Value, Value], cell: Value) -> None:
         """Whether any value of a unit was clipped, when the unit leaves."""

@@ -91,7 +91,8 @@ class Projector(wiring.Component):
         m.d.sync += doubled.eq((chosen << 1) >> self.shift)
         total = rounded(doubled, 1)
         clipped = saturated(m, total, self.design.act_bits, "clipped_value")
-        m.d.sync += [self.value.eq(clipped), self.clipped.eq(clipped != total)]
+        m.d.comb += self.value.eq(registered(m, clipped))
+        m.d.sync += self.clipped.eq(clipped != total)
         if self.design.linear:
             found, bias, value = delayed(m, chosen, RAM), self.bias, self.value
             if self.design.row_shift:
@@ -99,7 +100,7 @@ class Projector(wiring.Component):
                 m.d.sync += shifted.eq(found << self.places)
                 found, bias, value = shifted, registered(m, bias), registered(m, value)
             linear = delayed(m, self.linear, projector_exact(self.design) - 1)
-            m.d.sync += self.exact.eq(Mux(linear, found + bias, value))
+            m.d.comb += self.exact.eq(registered(m, Mux(linear, found + bias, value)))
         else:
             late = projector_exact(self.design) - projector_latency(self.design)
             m.d.comb += self.exact.eq(delayed(m, self.value, late))
@@ -118,7 +119,8 @@ class Projector(wiring.Component):
         result = rounded(doubled, 1)
         clipped = saturated(m, result, self.design.act_bits, "clipped_value")
         leaves = delayed(m, linear, 2)
-        m.d.sync += [self.value.eq(clipped), self.clipped.eq((clipped != result) & ~leaves)]
+        m.d.comb += self.value.eq(registered(m, clipped))
+        m.d.sync += self.clipped.eq((clipped != result) & ~leaves)
         exact = delayed(m, total, 2)
         m.d.comb += self.exact.eq(Mux(registered(m, leaves), exact, self.value))
 
