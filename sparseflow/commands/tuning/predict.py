@@ -127,7 +127,7 @@ def build(given: PredictBuildOptions) -> None:
     from ...steps.progress import say
     from ...tune.prediction.build import Plan, clocks_of, gathered, times_of
     from ...tune.prediction.fit import fitted
-    from ...tune.prediction.samples import FRESH, read, record
+    from ...tune.prediction.samples import FRESH, PRIOR, read, record, samples_of
 
     if cpu.asked(given.board):
         check_written("--out", given.out, given.prior)
@@ -142,19 +142,17 @@ def build(given: PredictBuildOptions) -> None:
         _kept(given.placed)
     boards = _open_boards(given.board)
     names = {one.name for one in boards}
-    before = [
-        s
-        for s in (read(given.data) if given.data.exists() else [])
-        if s.how == FRESH or s.board not in names
-    ]
+    known = read(given.data) if given.data.exists() else []
+    before = [s for s in known if s.how == FRESH or s.board not in names]
     routed = [row for path in given.routed or () for row in _routed(path)]
     plan = Plan(given.designs or DESIGNS, given.rounds, given.seed, given.multipliers)
     engine = engine_named(given.engine, given.jobs, given.scheduler)
-    samples = [*before, *gathered(boards, plan, Store(given.work), engine, say)]
     if given.route:
         rows = _placed(given, boards, plan, engine)
         _write(given.placed, {"rows": rows})
         routed += _routed(given.placed) if any(row["attempts"] for row in rows) else []
+        known += samples_of(row | {"how": PRIOR} for row in rows if "counted" in row)
+    samples = [*before, *gathered(boards, plan, Store(given.work), engine, say, known)]
     table = {"families": fitted(samples), "clocks": clocks_of(routed), "times": times_of(routed)}
     _write(given.data, {"rows": record(samples)})
     _write(given.out, table)
@@ -190,9 +188,10 @@ def _placed(
     count = min(given.route, plan.designs)
     asked = [(b, drawn) for b in boards for drawn in draw(b, count, plan.seed, plan.most)]
     seeds = range(1, given.seeds + 1)
+    before = _kept(given.placed)
     return [
-        *(row for row in _kept(given.placed) if row["board"] not in names),
-        *placed(asked, seeds, Store(given.work), engine, say),
+        *(row for row in before if row["board"] not in names),
+        *placed(asked, seeds, Store(given.work), engine, say, before),
     ]
 
 

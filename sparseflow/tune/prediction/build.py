@@ -51,19 +51,27 @@ class Plan:
 
 
 def gathered(
-    boards: Iterable[Board], plan: Plan, store: Store, engine: Engine, tell: Tell
+    boards: Iterable[Board],
+    plan: Plan,
+    store: Store,
+    engine: Engine,
+    tell: Tell,
+    known: Sequence[Sample] = (),
 ) -> list[Sample]:
-    """Designs of every board: from the priors, then about those that are predicted badly."""
+    """Designs of every board: from the priors, then about those that are predicted badly.
+
+    Those that are ``known`` of the same hardware are not counted again.
+    """
     found: list[Sample] = []
     for one in boards:
         drawn = draw(one, plan.designs, plan.seed, plan.most)
-        mine = counted([(one, d, PRIOR) for d in drawn], store, engine, tell)
+        mine = counted([(one, d, PRIOR) for d in drawn], store, engine, tell, known)
         for number in range(plan.rounds if len(mine) >= LEAST else 0):
             near = _near(one, mine, plan, number)
             if not near:
                 break
             tell(f"{len(near)} more of {one.name}, about designs that were off by {BOUND:.0%}")
-            mine += counted([(one, d, NEAR) for d in near], store, engine, tell)
+            mine += counted([(one, d, NEAR) for d in near], store, engine, tell, known)
         found += mine
     return found
 

@@ -10,7 +10,7 @@ __all__ = ["CALL", "LIMIT", "VERSION", "count"]
 
 CALL = f"{__name__}:count"
 LIMIT = 3600.0  # seconds of each tool
-VERSION = "1"
+VERSION = "2"
 """Of the hardware that is counted: one more when its cells change, so that all is counted anew."""
 
 

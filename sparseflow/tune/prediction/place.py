@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from boards.board import Board
 from sim.jobs.engines import Engine
 from sim.jobs.run import run_tasks
 from sim.jobs.store import Store
-from sim.jobs.task import Task
+from sim.jobs.task import Task, canonical
 
 from .count import LIMIT, VERSION, count
 from .draw import Drawn
@@ -20,6 +20,7 @@ from .samples import named
 __all__ = ["CALL", "place", "placed"]
 
 CALL = f"{__name__}:place"
+TOLD = ("board", "network", "pes", "lanes", "seed", "seeds", "hardware")
 PLACERS = 2  # that a family has, at most: each may be at it until its limit
 
 
@@ -60,6 +61,7 @@ def placed(
     store: Store,
     engine: Engine,
     tell: Callable[[str], None],
+    before: Iterable[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Place and route designs, each in a process of its own; in the order they were given.
 
@@ -72,6 +74,8 @@ def placed(
     engine : Engine
     tell : callable
         Told of every design, a line each.
+    before : iterable of mapping
+        Rows of an earlier call: what was placed of the same hardware with these seeds stays.
 
     Returns
     -------
@@ -84,30 +88,49 @@ def placed(
     ValueError
         If a job fails otherwise, with the end of its log.
     """
+    had = {canonical(_said_of(row)): dict(row) for row in before}
     limit = (2 + PLACERS * (len(seeds) + 1)) * LIMIT
     tasks = [
         Task(str(n), CALL, {"board": b.name, "seeds": list(seeds), **drawn.plain}, limit=limit,
              version=VERSION)
         for n, (b, drawn) in enumerate(asked)
+        if _known(b, drawn, seeds) not in had
     ]  # fmt: skip
-    found: dict[str, dict[str, Any]] = {}
+    found = {
+        str(n): had[one]
+        for n, (b, drawn) in enumerate(asked)
+        if (one := _known(b, drawn, seeds)) in had
+    }
     for key, outcome in run_tasks(tasks, store, engine):
         b, drawn = asked[int(key)]
         if outcome.failure:
             raise ValueError(f"{named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
-        found[key] = _row(b, drawn, outcome.value)
+        found[key] = _row(b, drawn, seeds, outcome.value)
         tell(f"{len(found)} of {len(asked)} placed: {named(b, drawn)}, {_said(outcome.value)}")
-    return [found[task.key] for task in tasks]
+    return [found[str(n)] for n in range(len(asked))]
 
 
-def _row(b: Board, drawn: Drawn, value: Mapping[str, Any]) -> dict[str, Any]:
+def _known(b: Board, drawn: Drawn, seeds: Sequence[int]) -> bytes:
+    """What tells one placing from another."""
+    return canonical(_said_of({"board": b.name, **drawn.plain, **_made(seeds)}))
+
+
+def _said_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row.get(name) for name in TOLD}
+
+
+def _made(seeds: Sequence[int]) -> dict[str, Any]:
+    return {"seeds": list(seeds), "hardware": VERSION}
+
+
+def _row(b: Board, drawn: Drawn, seeds: Sequence[int], value: Mapping[str, Any]) -> dict[str, Any]:
     network = drawn.network
     layers = " -> ".join(map(str, [network.inputs] + [network.hidden] * network.layers))
     return {
         "board": b.name, "M": drawn.pes, "N": drawn.lanes, "layer": layers,
         "value_bits": network.value_bits, "act_bits": network.act_bits,
         "model": f"drawn, seed {drawn.seed}", "clock_mhz": b.clock_hz / 1e6,
-        **drawn.plain, **value,
+        **drawn.plain, **_made(seeds), **value,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ __all__ = [
     "named",
     "read",
     "record",
+    "samples_of",
 ]
 
 PRIOR, NEAR, USUAL, FRESH = "prior", "near", "usual", "fresh"
@@ -67,12 +68,15 @@ class Sample:
         By the names of :data:`boards.cells.usage.RESOURCES`.
     how : str
         One of :data:`FRESH` and the others, which are learned from.
+    hardware : str
+        :data:`~sparseflow.tune.prediction.count.VERSION` of what was counted; empty of old files.
     """
 
     board: str
     drawn: Drawn
     counted: Mapping[str, int]
     how: str = PRIOR
+    hardware: str = VERSION
 
     @property
     def there(self) -> Board:
@@ -88,7 +92,7 @@ class Sample:
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"board": self.board, "how": self.how, "counted": dict(self.counted),
-                **self.drawn.plain}  # fmt: skip
+                "hardware": self.hardware, **self.drawn.plain}  # fmt: skip
 
 
 @cache
@@ -102,29 +106,38 @@ def counted(
     store: Store,
     engine: Engine,
     tell: Callable[[str], None],
+    known: Iterable[Sample] = (),
 ) -> list[Sample]:
     """Count designs, each in a process of its own; in the order in which they were given.
+
+    Those that are ``known`` of the same hardware are not counted again.
 
     Raises
     ------
     ValueError
         If one cannot be counted, with the end of its log.
     """
+    had = {(s.board, s.drawn): s for s in known if s.hardware == VERSION}
     tasks = [
         Task(str(n), CALL, {"board": b.name, **drawn.plain}, limit=2 * LIMIT, version=VERSION)
         for n, (b, drawn, _) in enumerate(asked)
+        if (b.name, drawn) not in had
     ]
-    if asked:
-        first = named(*asked[0][:2])
-        tell(f"{len(asked)} designs to count, each one to some minutes: {first} first")
-    found = {}
+    if tasks:
+        first = named(*asked[int(tasks[0].key)][:2])
+        tell(f"{len(tasks)} designs to count, each one to some minutes: {first} first")
+    found = {
+        str(n): replace(had[b.name, drawn], how=how)
+        for n, (b, drawn, how) in enumerate(asked)
+        if (b.name, drawn) in had
+    }
     for key, outcome in run_tasks(tasks, store, engine):
         b, drawn, how = asked[int(key)]
         if outcome.failure:
             raise ValueError(f"{named(b, drawn)}: {outcome.failure['text']}\n{outcome.log}")
         found[key] = Sample(b.name, drawn, outcome.value, how)
         tell(f"{len(found)} of {len(asked)}: {named(b, drawn)}, {outcome.value['lut']} LUT")
-    return [found[task.key] for task in tasks]
+    return [found[str(n)] for n in range(len(asked))]
 
 
 def named(b: Board, drawn: Drawn) -> str:
@@ -147,7 +160,7 @@ def read(path: Path) -> list[Sample]:
         If it is none.
     """
     try:
-        return list(_samples(json.loads(path.read_text("utf-8"))["rows"]))
+        return list(samples_of(json.loads(path.read_text("utf-8"))["rows"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: no counted designs ({type(error).__name__}: {error}); give what --data of "
@@ -155,7 +168,9 @@ def read(path: Path) -> list[Sample]:
         ) from None
 
 
-def _samples(rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+def samples_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+    """Samples of rows of a file."""
     for row in rows:
         counts = {str(name): int(count) for name, count in row["counted"].items()}
-        yield Sample(board(row["board"]).name, Drawn.of(row), counts, row["how"])
+        hardware = str(row.get("hardware", ""))
+        yield Sample(board(row["board"]).name, Drawn.of(row), counts, row["how"], hardware)

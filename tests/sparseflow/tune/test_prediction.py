@@ -27,6 +27,7 @@ from sim.jobs.task import Outcome, Task
 from sparseflow.commands.cli import app
 from sparseflow.tune.prediction import build, samples
 from sparseflow.tune.prediction.build import Plan, clocks_of, errors, fresh, gathered, times_of
+from sparseflow.tune.prediction.count import VERSION
 from sparseflow.tune.prediction.draw import WITHIN, Drawn, about, draw
 from sparseflow.tune.prediction.fit import fitted, left_out, ratios
 from sparseflow.tune.prediction.routed import routed
@@ -122,6 +123,23 @@ def test_what_is_off_by_parts_is_learned() -> None:
     assert fitted(found[:3]) == {}  # too few to learn anything
 
 
+def test_what_is_known_of_this_hardware_is_not_counted_again(tmp_path: Path) -> None:
+    class Never:
+        def results(self, tasks: Sequence[Task], store: Any = None) -> Iterator[Any]:
+            assert not list(tasks)
+            yield from ()
+
+    (drawn,) = draw(BOARD, 1, 0)
+    known, old = (Sample(BOARD.name, drawn, {"lut": 7}, NEAR, of) for of in (VERSION, "1"))
+    asked, store = [(BOARD, drawn, PRIOR)], Store(tmp_path)
+    path = tmp_path / "counted.json"
+    path.write_text(json.dumps({"rows": record([known])}))
+    (found,) = samples.counted(asked, store, Never(), print, read(path))
+    assert (found.counted, found.how, found.hardware) == ({"lut": 7}, PRIOR, VERSION)
+    with pytest.raises(AssertionError):
+        samples.counted(asked, store, Never(), lambda text: None, [old])
+
+
 def test_failures_name_the_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def results(self, tasks: Sequence[Task], store: Any = None) -> Iterator[Any]:
@@ -181,12 +199,13 @@ def test_drawn_designs_are_placed_over_seeds(
         (top_verilog, "emit_board", lambda *a: None),
     ):
         monkeypatch.setattr(module, name, made)
-    monkeypatch.setattr(engines, "LocalEngine", lambda workers: Inline(tmp_path))
-    monkeypatch.setattr(samples, "counted", lambda *a: [])
+    inline = Inline(tmp_path)
+    monkeypatch.setattr(engines, "LocalEngine", lambda workers: inline)
     monkeypatch.chdir(tmp_path)
     words = ["predict", "build", "--board", "ecpix5", "--designs", "4", "--route", "3", "--seeds",
              "2", "--work", "store"]  # fmt: skip
-    monkeypatch.setattr(build, "counted", lambda *a: [])
+    given: list[Any] = []
+    monkeypatch.setattr(build, "counted", lambda *a: given.extend(a[-1]) or [])
     Path("placed.json").write_text('{"rows": [{"board": "ulx3s", "attempts": []}]}')
     assert command(*words) == 0
     rows = json.loads(Path("placed.json").read_text())["rows"]
@@ -197,6 +216,12 @@ def test_drawn_designs_are_placed_over_seeds(
     assert clocks["LFE5UM5G 8"]["designs"] == 2
     assert (rows[3]["attempts"], rows[3]["failure"]) == ([], "no place for it")
     assert clocks["LFE5UM5G 8"]["median"] == pytest.approx((80 * 90) ** 0.5, abs=0.01)
+    # their cells are known, so nobody counts them again; nor are they placed again
+    assert [(s.drawn, s.counted, s.how) for s in given] == [
+        (one, {"lut": 5}, PRIOR) for one in draw(BOARD, 3, 0)
+    ]
+    assert (inline.ran, command(*words[:-1], "other store"), inline.ran) == (3, 0, 3)
+    assert json.loads(Path("placed.json").read_text())["rows"] == rows
     Path("placed.json").write_text("[]")
     with pytest.raises(ValueError, match=r"--placed placed\.json: give what an earlier"):
         app(words)
