@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median
 from typing import Any
 
@@ -144,18 +144,19 @@ def _row(held: HeldOut, pes: int, lanes: int) -> dict[str, Any]:
 
 def pairs() -> dict[str, Any]:
     """Arrays of one more step of :data:`GRID` beside each other: which of the larger is slower."""
-    sizes = [(held, lanes) for held in SHAPES for lanes in (8, 16)]
-    slower = [row for held, lanes in sizes for row in pairs_of(held, lanes)]
+    sizes = list(product(SHAPES, (8, 16), STREAMS))
+    slower = [row for of in sizes for row in pairs_of(*of)]
     return {"count": len(sizes) * (len(GRID) - 1), "slower": slower}
 
 
-def pairs_of(held: HeldOut, lanes: int) -> list[dict[str, Any]]:
+def pairs_of(held: HeldOut, lanes: int, streams: int) -> list[dict[str, Any]]:
     """Those of a shape whose larger array takes more cycles, with both arrays' figures."""
     shape = held.shape(lanes)
-    designs = [design_for(shape, pes, lanes) for pes in GRID]
-    found = [(design, step_cycles(schedule(shape, design))) for design in designs]
+    designs = [design_for(shape, pes, lanes, contexts=streams) for pes in GRID]
+    found = [(design, step_cycles(schedule(shape, design), streams)) for design in designs]
     return [
-        {"shape": held.name, "N": lanes, "M": [of.pes, then.pes], "cycles": [few, many],
+        {"shape": held.name, "N": lanes, "streams": streams,
+         "M": [of.pes, then.pes], "cycles": [few, many],
          "E": [of.units, then.units], "units_a_slot": [of.units_per_slot, then.units_per_slot]}
         for (of, few), (then, many) in pairwise(found) if many > few
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json as json_text
 import resource
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +59,8 @@ class Case:
         The later ones take the outputs of the one before.
     megahertz : int, optional
         Asked for instead of the board's clock; kept where it is missed.
+    options : dict
+        Of the design, beside those of the board's.
     """
 
     board: str
@@ -72,10 +74,12 @@ class Case:
     act_bits: int = 16
     layers: int = 1
     megahertz: int | None = None
+    options: dict[str, bool] = field(default_factory=dict)
 
     def design(self, model: Model) -> Design:
         """The array for a model of this layer, as all designs of the board are."""
-        return design_for(model, self.pes, self.lanes, **board(self.board).options)
+        options = board(self.board).options | self.options
+        return design_for(model, self.pes, self.lanes, **options)
 
     def model(self) -> Model:
         """Random weights."""
@@ -153,12 +157,18 @@ class Shipped:
 
 
 SHAKESPEARE = "shakespeare/model.safetensors"
+DEPTHS = {"deep": {}, "flat": {"deep": False}, "shallow": {"deep": False, "shallow": True}}
 CASES: dict[str, Case | Shipped] = {
     "ulx3s": Case("ulx3s", 8, 16, 16, 128, 16, (1, 1), 8, 8, megahertz=125),
     "ulx3s_16x8": Case("ulx3s", 16, 8, 16, 128, 8, (1, 2), megahertz=90),
     "ecpix5": Case("ecpix5", 4, 2, 12, 32, 8, (1, 1)),
     "icebreaker": Case("icebreaker", 4, 2, 12, 128, 8, (1, 2), 8, 12),
     "tang_primer_20k": Case("tang_primer_20k", 4, 4, 12, 128, 8, (1, 2)),
+    # a lone loop, which the fewer registers shorten; the clock pays for it
+    **{
+        f"ecpix5_{depth}": Case("ecpix5", 8, 4, 12, 16, 8, (1, 2), megahertz=125, options=options)
+        for depth, options in DEPTHS.items()
+    },
     # the shapes of networks of bench.accuracy.run, which are simulated on these arrays
     "timit256": Case("ulx3s", 8, 8, 153, 256, 8, (2, 4)),
     "ptb200": Case("ulx3s", 8, 8, 200, 200, 8, (5, 5), 8, 8, layers=2),  # at 16 bits: 243 RAMs

@@ -376,8 +376,9 @@ class Accelerator(wiring.Component):
             "load": faulty & window.any(),
             "program": faulty & ~window.any(),
             "misaligned": misaligned,
-            "header": self._input.bad_header,
-            "short": self._input.short,
+            # a header is known late in a cycle: what it says of errors is told in the next
+            "header": _before(m, self._input.bad_header),
+            "short": _before(m, self._input.short),
             "timeout": stuck & ~self._timed_out,
         }
 

@@ -48,11 +48,15 @@ def test_the_cliffs_are_gone() -> None:
 
 
 def test_pairs_of_arrays_are_those_of_the_model() -> None:
-    """The larger of two arrays is never more than a cycle slower, and hardly ever that."""
+    """The larger of two arrays is hardly ever slower, and never by more than some cycles."""
     pairs = RECORD["pairs"]
-    assert pairs["count"] == len(SHAPES) * 2 * (len(GRID) - 1)
-    assert len(pairs["slower"]) <= 2
-    assert all(row["cycles"][1] - row["cycles"][0] <= 1 for row in pairs["slower"])
+    assert pairs["count"] == len(SHAPES) * 2 * len(STREAMS) * (len(GRID) - 1)
+    assert len(pairs["slower"]) <= 6
+    assert all(row["cycles"][1] - row["cycles"][0] <= 3 for row in pairs["slower"])
     (held,) = (held for held in SHAPES if held.name == "key words, GRU")
-    found = json.loads(json.dumps(pairs_of(held, 8)))
-    assert found == [row for row in pairs["slower"] if (row["shape"], row["N"]) == (held.name, 8)]
+    found = json.loads(json.dumps(pairs_of(held, 8, 1)))
+    assert found == [
+        row
+        for row in pairs["slower"]
+        if (row["shape"], row["N"], row["streams"]) == (held.name, 8, 1)
+    ]
