@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.board import Board, board, board_names
-from boards.cells.clocks import Clocks, Times, kind_of
+from boards.cells.clocks import Clocks, Times, features, kind_of
 from boards.cells.learned import TARGETS, Learned, Residual, shares, shipped
 from boards.cells.structure import counted
 from boards.cells.usage import RESOURCES, Usage
@@ -33,7 +33,8 @@ from boards.families.family import Part
 from compiler.array.design import Design
 from engine.native.library import kernels
 from sparseflow.tune.network import Network
-from sparseflow.tune.prediction.build import clocks_of, errors, times_of
+from sparseflow.tune.prediction.build import errors
+from sparseflow.tune.prediction.clocks import clocks_of, times_of
 from sparseflow.tune.prediction.draw import Drawn
 from sparseflow.tune.prediction.fit import weights_of
 from sparseflow.tune.prediction.routed import routed
@@ -261,12 +262,18 @@ def clocks() -> Iterator[dict[str, Any]]:
     rows = [row for path in ROUTED for row in routed(path)]
     off, plain, inside = [], [], []
     for mine, others in _by_others(rows, lambda row: kind_of(board(row["board"])), clocks_of):
-        found, reached = Clocks(**others), _middle(row["fmax_mhz"] for row in mine)
+        found, reached = _of(Clocks(**others), mine[0]), _middle(row["fmax_mhz"] for row in mine)
         off.append(found.median / reached - 1)
         plain.append(board(mine[0]["board"]).has.megahertz / reached - 1)
         low, high = found.interval
         inside.append(low <= reached <= high)
     yield from _all_boards("clock", off, inside, "noted of the part", plain)
+
+
+def _of(clocks: Clocks, row: Mapping[str, Any]) -> Clocks:
+    """For a design, where its row tells what clocks move with."""
+    device = board(row["board"]).has.luts
+    return clocks.of(features(**row["about"], device=device)) if "about" in row else clocks
 
 
 def builds() -> Iterator[dict[str, Any]]:

@@ -125,7 +125,8 @@ def build(given: PredictBuildOptions) -> None:
 
     from ...steps.checks import check_written
     from ...steps.progress import say
-    from ...tune.prediction.build import Plan, clocks_of, gathered, times_of
+    from ...tune.prediction.build import Plan, gathered
+    from ...tune.prediction.clocks import clocks_of, times_of
     from ...tune.prediction.fit import fitted
     from ...tune.prediction.samples import FRESH, PRIOR, read, record, samples_of
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, exp, log, sqrt
-from typing import Any
 
 import numpy as np
 
-from boards.board import Board, board
-from boards.cells.clocks import TAIL, kind_of
+from boards.board import Board
 from boards.cells.learned import TARGETS, Learned
 from boards.cells.structure import estimate
 from sim.jobs.engines import Engine
@@ -20,7 +17,7 @@ from .draw import JUDGED, Drawn, about, draw
 from .fit import LEAST, left_out, ratios
 from .samples import FRESH, NEAR, PRIOR, Known, Sample, counted
 
-__all__ = ["BOUND", "Plan", "clocks_of", "errors", "fresh", "gathered", "times_of", "worst_first"]
+__all__ = ["BOUND", "Plan", "errors", "fresh", "gathered", "worst_first"]
 
 BOUND = 0.05
 """Error of a design that is left out, above which more are drawn about it."""
@@ -119,85 +116,3 @@ def errors(samples: Iterable[Known], table: Learned) -> dict[str, dict[str, list
                 if real := sample.counted.get(name):
                     found[how].setdefault(name, []).append(count / real - 1)
     return found
-
-
-def clocks_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Distributions of what was reached, by kind of device.
-
-    Parameters
-    ----------
-    rows : iterable of mapping
-        ``board`` and ``fmax_mhz`` of every place and route that ended well; those of one design
-        (``design``, any text) count as one, at their middle.
-    """
-    found = ((kind_of(board(row["board"])), row["design"], row["fmax_mhz"]) for row in rows)
-    return _spreads(found, places=2)
-
-
-def times_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Distributions of the seconds that a look-up table took to build, by family.
-
-    Parameters
-    ----------
-    rows : iterable of mapping
-        ``board``, ``design``, ``lut`` and ``cpu_seconds`` of builds that ended well; rows without
-        the latter two do not count.
-    """
-    found = (
-        (board(row["board"]).family.name, row["design"], row["cpu_seconds"] / row["lut"])
-        for row in rows
-        if row.get("cpu_seconds") and row.get("lut")
-    )
-    return _spreads(found, places=6)
-
-
-def _spreads(values: Iterable[tuple[str, str, float]], places: int) -> dict[str, dict[str, Any]]:
-    """Median and deviation of every kind, of (kind, design, value)."""
-    kinds: dict[str, dict[str, list[float]]] = {}
-    for kind, design, value in values:
-        kinds.setdefault(kind, {}).setdefault(design, []).append(log(value))
-    middles = {kind: [float(np.mean(one)) for one in some.values()] for kind, some in kinds.items()}
-    spread, free = _pooled(middles.values())
-    each = max(spread * _wider(free), _conformal(middles.values())) if free else 0.0
-    return {
-        kind: {
-            "median": round(exp(float(np.mean(some))), places),
-            "deviation": round(each * sqrt(1 + 1 / len(some)), 4),
-            "designs": len(some),
-        }
-        for kind, some in sorted(middles.items())
-        if free
-    }
-
-
-def _pooled(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
-    """Deviation about the middles of all kinds, and its degrees of freedom."""
-    every = [np.array(some) for some in groups]
-    free = sum(len(some) - 1 for some in every)
-    squares = sum(float(((some - some.mean()) ** 2).sum()) for some in every)
-    return (sqrt(squares / free), free) if free else (0.0, 0)
-
-
-def _conformal(groups: Iterable[Sequence[float]]) -> float:
-    """Deviation whose interval of 80 % holds so many of the designs that are left out in turn.
-
-    The smallest that a split conformal interval allows (Lei et al., JASA 2018), of how far each is
-    from the middle of the others of its kind; the farthest of all where there are too few.
-    """
-    from scipy.stats import norm
-
-    off = sorted(
-        abs(float(y - np.delete(np.array(some), n).mean())) / sqrt(1 + 1 / (len(some) - 1))
-        for some in groups
-        if len(some) > 1
-        for n, y in enumerate(some)
-    )
-    at = min(len(off), ceil((1 - 2 * TAIL) * (len(off) + 1))) - 1
-    return off[at] / float(norm.ppf(1 - TAIL))
-
-
-def _wider(free: int) -> float:
-    """Of an interval of 80 %, as Student's distribution has it, beside the normal one's."""
-    from scipy.stats import norm, t
-
-    return float(t.ppf(0.9, free) / norm.ppf(0.9))

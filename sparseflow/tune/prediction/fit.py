@@ -14,7 +14,17 @@ from csb_format.extras import install
 
 from .samples import FRESH, Known, Sample
 
-__all__ = ["LEAST", "fitted", "left_out", "ratios", "weights_of"]
+__all__ = [
+    "LEAST",
+    "WORTH",
+    "Floats",
+    "fitted",
+    "left_out",
+    "ratios",
+    "ridge",
+    "strength",
+    "weights_of",
+]
 
 Floats = npt.NDArray[np.float64]
 LEAST = 6  # designs to learn anything from
@@ -78,7 +88,7 @@ def weights_of(
     """Weight of every part; with a base what this needs more on other designs is added to it."""
     table, names = _table(samples, target)
     wanted = ratios(samples, target) - (_said(samples, target, base) if base else 0)
-    found = _ridge(table, wanted, _strength(table, wanted))
+    found = ridge(table, wanted, strength(table, wanted))
     before = base.weights if base else {}
     every = dict.fromkeys([*names, *before], 0.0) | dict(before)
     return {name: every[name] + (found[names.index(name)] if name in names else 0.0)
@@ -89,12 +99,12 @@ def left_out(samples: Sequence[Known], target: str) -> Floats:
     """Predicted counts over structural ones, each design by what all others have taught."""
     table, _ = _table(samples, target)
     wanted = ratios(samples, target)
-    return 1 + _left(table, wanted, _strength(table, wanted))
+    return 1 + _left(table, wanted, strength(table, wanted))
 
 
-def _left(table: Floats, wanted: Floats, strength: float) -> Floats:
+def _left(table: Floats, wanted: Floats, penalty: float) -> Floats:
     every = np.arange(len(wanted))
-    return np.array([table[n] @ _ridge(table[every != n], wanted[every != n], strength)
+    return np.array([table[n] @ ridge(table[every != n], wanted[every != n], penalty)
                      for n in every])  # fmt: skip
 
 
@@ -118,7 +128,7 @@ def _table(samples: Sequence[Known], target: str) -> tuple[Floats, list[str]]:
     return np.array([[row[name] for name in names] for row in rows], np.float64), names
 
 
-def _strength(table: Floats, wanted: Floats) -> float:
+def strength(table: Floats, wanted: Floats) -> float:
     """Of the penalty: the strongest that is as good as any, to a standard error.
 
     Good is what predicts designs that are left out in turn.
@@ -130,8 +140,9 @@ def _strength(table: Floats, wanted: Floats) -> float:
     return max(one for one, mean in zip(STRENGTHS, means, strict=True) if mean <= most)
 
 
-def _ridge(table: Floats, wanted: Floats, strength: float) -> Floats:
-    found: Floats = _of_sklearn("Ridge")(strength, fit_intercept=False).fit(table, wanted).coef_
+def ridge(table: Floats, wanted: Floats, penalty: float) -> Floats:
+    """Weights of the columns of a table, without a constant."""
+    found: Floats = _of_sklearn("Ridge")(penalty, fit_intercept=False).fit(table, wanted).coef_
     return found
 
 

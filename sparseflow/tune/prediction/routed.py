@@ -15,6 +15,7 @@ SAME = ("M", "N", "layer", "option", "value_bits", "act_bits", "model")
 """What tells designs of a board apart; devices of a kind have the same ones."""
 
 
+ARRAY = ("M", "N", "value_bits", "act_bits")
 BUILT = ("lut", "cpu_seconds")
 """What is known of a whole build."""
 
@@ -30,8 +31,9 @@ def routed(path: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``board``, ``design`` and ``fmax_mhz`` of every attempt that was routed; the first of a
-        build also has its ``lut`` and ``cpu_seconds`` where these are known.
+        ``board``, ``design`` and ``fmax_mhz`` of every attempt that was routed, and ``about``, what
+        :func:`boards.cells.clocks.features` takes, where the row tells it; the first of a build
+        also has its ``lut`` and ``cpu_seconds`` where these are known.
 
     Raises
     ------
@@ -54,5 +56,13 @@ def _rows(rows: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             if name and (reached := one.get("fmax_mhz")):
                 design = " ".join(f"{row[field]}" for field in SAME if field in row)
                 found = {"board": board(name).name, "design": design, "fmax_mhz": float(reached)}
-                yield found | more
+                yield found | _about(row) | more
                 more = {}
+
+
+def _about(row: Mapping[str, Any]) -> dict[str, Any]:
+    luts = row.get("lut") or row.get("counted", {}).get("lut")
+    if not luts or any(name not in row for name in ARRAY):
+        return {}
+    array, bits = (row["M"], row["N"]), (row["value_bits"], row["act_bits"])
+    return {"about": {"luts": int(luts), "array": array, "bits": bits}}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from boards.board import Board
-from boards.cells.clocks import Clocks, kind_of
+from boards.cells.clocks import Clocks, features, kind_of
 from boards.cells.learned import TARGETS, Learned, covered
 from boards.cells.structure import estimate
 from boards.cells.usage import RESOURCES
@@ -60,7 +60,7 @@ def predicted(
         else fastest(model, board, contexts, largest)
     )
     wanted = megahertz or clock_of(board)
-    clocks = learned.clock(board)
+    clocks = _clocks(one.design, board, learned)
     speed = _speed(one, wanted, clocks)
     return {
         "board": board.name,
@@ -80,6 +80,15 @@ def predicted(
         "microseconds": one.cycles / wanted,
         "speed": speed,
     }
+
+
+def _clocks(design: Design, board: Board, learned: Learned) -> Clocks | None:
+    """Of such devices, for this design."""
+    if (found := learned.clock(board)) is None:
+        return None
+    luts = learned.likely(design, board).luts
+    bits = design.value_bits, design.act_bits
+    return found.of(features(luts, board.has.luts, (design.pes, design.lanes), bits))
 
 
 def _cells(design: Design, board: Board, learned: Learned) -> Iterator[dict[str, Any]]:

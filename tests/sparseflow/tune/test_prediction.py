@@ -14,7 +14,7 @@ import pytest
 from boards.board import board
 from boards.build import attempts, open_tools, top_verilog
 from boards.build.attempts import Attempt
-from boards.cells.clocks import Times
+from boards.cells.clocks import Clocks, Times, features, kind_of
 from boards.cells.learned import parse, shipped
 from boards.cells.structure import counted, estimate
 from boards.resources import fastest
@@ -26,7 +26,8 @@ from sim.jobs.store import Store
 from sim.jobs.task import Outcome, Task
 from sparseflow.commands.cli import app
 from sparseflow.tune.prediction import build, samples
-from sparseflow.tune.prediction.build import Plan, clocks_of, errors, fresh, gathered, times_of
+from sparseflow.tune.prediction.build import Plan, errors, fresh, gathered
+from sparseflow.tune.prediction.clocks import clocks_of, times_of
 from sparseflow.tune.prediction.count import VERSION
 from sparseflow.tune.prediction.draw import WITHIN, Drawn, about, draw
 from sparseflow.tune.prediction.fit import fitted, left_out, ratios
@@ -168,6 +169,28 @@ def test_clocks_are_wider_the_fewer_designs_there_are() -> None:
     assert clocks_of([*rows, *seeds])[kind]["designs"] == 3
 
 
+def test_clocks_move_with_what_is_known_of_a_design_where_that_pays() -> None:
+    rng = np.random.default_rng(3)
+    rows = [
+        {"board": name, "design": str(n), "fmax_mhz": mhz * lanes**-0.3 * rng.uniform(0.99, 1.01),
+         "about": {"luts": luts, "array": (4, lanes), "bits": (8, 8)}}
+        for name, mhz in (("ecpix5", 160), ("ulx3s", 110))
+        for n, (lanes, luts) in enumerate(
+            zip((1, 2, 4, 8, 16) * 2, rng.integers(8000, 30000, 10).tolist(), strict=True))
+    ]  # fmt: skip
+    found = {kind: Clocks(**one) for kind, one in clocks_of(rows).items()}
+    for row in rows:
+        there = board(row["board"])
+        mine = found[kind_of(there)].of(features(**row["about"], device=there.has.luts))
+        assert mine.median == pytest.approx(row["fmax_mhz"], rel=0.05)
+        low, high = mine.interval
+        assert high / low < 1.15  # what lanes explain is no longer spread
+    plain = clocks_of([{n: row[n] for n in ("board", "design", "fmax_mhz")} for row in rows])
+    assert plain["LFE5U 6"]["deviation"] > 4 * found["LFE5U 6"].deviation
+    other = [row | {"fmax_mhz": float(rng.uniform(80, 90))} for row in rows]
+    assert all("weights" not in one for one in clocks_of(other).values())
+
+
 def test_a_build_takes_as_long_as_its_tables_do() -> None:
     rows = [
         {"board": name, "design": str(n), "lut": 1000 * n, "cpu_seconds": 30 * n * more}
@@ -205,7 +228,12 @@ def test_drawn_designs_are_placed_over_seeds(
     words = ["predict", "build", "--board", "ecpix5", "--designs", "4", "--route", "3", "--seeds",
              "2", "--work", "store"]  # fmt: skip
     given: list[Any] = []
-    monkeypatch.setattr(build, "counted", lambda *a: given.extend(a[-1]) or [])
+
+    def nothing(*arguments: Any) -> list[Sample]:
+        given.extend(arguments[-1])
+        return []
+
+    monkeypatch.setattr(build, "counted", nothing)
     Path("placed.json").write_text('{"rows": [{"board": "ulx3s", "attempts": []}]}')
     assert command(*words) == 0
     rows = json.loads(Path("placed.json").read_text())["rows"]
