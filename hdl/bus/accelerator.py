@@ -146,7 +146,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Blocks, their wires, and the rules of starting, stopping and recovering."""
         m = Module()
-        self._soft_reset, self._learning = Signal(), Signal()
+        self._soft_reset, self._learning = Signal(init=1), Signal()
         self._clocks(m)
         m.submodules.core = DomainRenamer("core")(self._core)
         m.submodules.input, m.submodules.output = self._input, self._output
@@ -161,9 +161,11 @@ class Accelerator(wiring.Component):
         self._give_states(m)
         self._pins(m, slave)
         # registers between the core and the rules about it
+        awake = ~self._soft_reset  # what the core says as it is reset nobody wants to know
         self._halted = _before(m, self._core.halted)
-        self._fault = _before(m, self._core.fault)
-        self._events = data.View(events_layout(), _before(m, Value.cast(self._core.events)))
+        self._fault = _before(m, self._core.fault & awake)
+        events = Value.cast(self._core.events)
+        self._events = data.View(events_layout(), _before(m, events & awake.replicate(len(events))))
         self._constants(m)
         self._load(m)
         busy = self._under_way(m)
@@ -174,11 +176,14 @@ class Accelerator(wiring.Component):
         return m
 
     def _clocks(self, m: Module) -> None:
-        """The buses' clock, and a domain for the core that a soft reset clears as well."""
+        """The buses' clock, and a domain for the core that a soft reset clears as well.
+
+        Its reset is a register alone, as it goes everywhere: that of the buses begins a soft one.
+        """
         sync, core = ClockDomain("sync"), ClockDomain("core", local=True)
         sync.clk = core.clk = self.aclk
         m.domains += sync, core
-        m.d.comb += [sync.rst.eq(~self.aresetn), core.rst.eq(~self.aresetn | self._soft_reset)]
+        m.d.comb += [sync.rst.eq(~self.aresetn), core.rst.eq(self._soft_reset)]
 
     def _pins(self, m: Module, slave: AxiLiteSlave) -> None:
         """Ports to and from the blocks."""
@@ -245,7 +250,7 @@ class Accelerator(wiring.Component):
         word: Value = Mux(registers.load_write, registers.load.word, start)
         for valid, other in self._words():
             self._loading, word = self._loading | valid, Mux(valid, other, word)
-        with m.If(~self._core.halted):
+        with m.If(~self._core.halted & ~self._soft_reset):
             m.d.sync += ran.eq(1)
         valid = self._loading | (self._soft_reset & ran)
         if self.design.checked:  # behind a start, its check word, which is the same
