@@ -3,7 +3,8 @@
 ``python -m bench.boards.bitstreams [--case NAME ...] [--json FILE]`` builds bitstreams from random
 models of the shapes named below, and counts cells for families whose vendor tools are absent. Place
 and route of the largest takes the better part of an hour on an idle core; without ``--case`` all
-are built. ``--add`` keeps the rows of other cases that the file has.
+are built. ``--add`` keeps the rows of other cases that the file has. Those of one array with more
+and fewer registers (``depths.json``) are no designs that boards have: nothing is learned from them.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ from csb_format.fixed import Fixed
 from ...array.lone import ARRAYS, lone_table
 from ...array.shapes import SHAPES, cliffs_table
 from ...array.utilisation import SEED, WORKLOADS
+from ...boards.bitstreams import DEPTHS
 from ..page import Page
-from ..results import ROOT, record
+from ..results import ROOT, case, record, table
 
 __all__ = ["ARCHITECTURE", "SCHEDULE"]
 
@@ -51,7 +52,7 @@ def _schedule() -> Page:
     pairs = record("utilisation")["pairs"]
     return Page(
         ROOT / "docs/schedule.md",
-        (cliffs_table(record("utilisation")["shapes"]), _lone()),
+        (cliffs_table(record("utilisation")["shapes"]), _depths(), _lone()),
         (
             f"Of {pairs['count']:,} pairs of arrays side by side ({len(SHAPES)} shapes,",
             f"the larger is slower in {len(pairs['slower'])} (`pairs`",
@@ -72,6 +73,21 @@ def _schedule() -> Page:
         ),
         ("3,808 designs",),  # by hand
     )
+
+
+def _depths() -> str:
+    """One array with most registers, some, and fewest."""
+    heads = "registers|LUT|registers of it|cycles of a step|reached|a step at that clock"
+    lines = [heads.split("|")]
+    for depth in DEPTHS:
+        row = case("depths", case=f"ecpix5_{depth}")
+        lines.append([
+            depth,
+            *(f"{row[name]:,}" for name in ("lut", "ff", "cycles")),
+            f"{row['fmax_mhz']:.1f} MHz",
+            f"{row['cycles'] / row['fmax_mhz']:.2f} us",
+        ])  # fmt: skip
+    return table(lines)
 
 
 def _lone() -> str:
