@@ -91,6 +91,7 @@ class Loader(wiring.Component):
             }
         )
         self._written = Signal()  # a memory word is complete
+        self._begins = Signal()  # a start is told in the next cycle
         # what goes out: at once, or a cycle later where the wires are long
         self._out = {
             name: Signal.like(getattr(self, name), name=f"next_{name}", reset_less=name in _DATA)
@@ -104,11 +105,14 @@ class Loader(wiring.Component):
         head = data.View(data.StructLayout({"address": 16, "target": 12, "space": 4}), word)
         left, out = Signal(WORD, reset_less=True), self._out
         m.d.comb += [self.words.ready.eq(1), out["start_addr"].eq(out["write_addr"])]
-        m.d.sync += [out["start"].eq(0), self._written.eq(0)]
+        m.d.sync += [out["start"].eq(self._begins), self._written.eq(0)]
         for name, value in out.items():
             later = delayed(m, value, int(self.design.deep), reset=name in _CONTROL)
             m.d.comb += getattr(self, name).eq(later)
-        m.d.comb += self.clear.eq(out["start"] | self.start if self.design.deep else self.start)
+        if self.design.deep:  # with the start and in the cycle before; it goes everywhere
+            m.d.sync += self.clear.eq(self._begins | out["start"])
+        else:
+            m.d.comb += self.clear.eq(self.start)
         with m.If(self._written):
             m.d.sync += out["write_addr"].eq(out["write_addr"] + 1)
         self._check_depth(m)
@@ -126,7 +130,8 @@ class Loader(wiring.Component):
                     if self.design.checked:
                         m.next = "check"
                     else:
-                        m.d.sync += [out["start"].eq(starts), self.fault.eq(~starts)]
+                        m.d.comb += self._begins.eq(starts)
+                        m.d.sync += self.fault.eq(~starts)
                 with m.Else():
                     m.next = "count"
                     with m.If(~self._known(head)):
@@ -166,7 +171,8 @@ class Loader(wiring.Component):
             m.d.sync += self.spoilt.eq(1)
         with m.If(out["space"] == Space.START):
             starts = good & ~self.spoilt & (out["write_addr"] < self.design.program_depth)
-            m.d.sync += [out["start"].eq(starts), self.fault.eq(~starts), self.spoilt.eq(0)]
+            m.d.comb += self._begins.eq(starts)
+            m.d.sync += [self.fault.eq(~starts), self.spoilt.eq(0)]
 
     def _check_depth(self, m: Module) -> None:
         """Write where there is a place; the rest of a packet that is too long is skipped."""
