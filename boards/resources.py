@@ -38,6 +38,7 @@ __all__ = [
     "estimate",
     "fastest",
     "products",
+    "with_usage",
 ]
 
 PES = (4, 8, 16, 32, 64, 128)
@@ -171,15 +172,21 @@ def clock_of(board: Board) -> float:
 
 
 def _choice(model: Model | ModelShape, board: Board, design: Design, megahertz: float) -> Choice:
+    design, usage = with_usage(design, board)
+    limit, share = usage.limit(board.has)
+    cycles = step_cycles(schedule(model, design, head=design.linear > 0), design.contexts)
+    return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
+
+
+def with_usage(design: Design, board: Board) -> tuple[Design, Usage]:
+    """A design and its cells; matrices that find no block lie in look-up tables if it fits so."""
     usage = shipped().likely(design, board)
     if usage.block_rams > board.has.block_rams:
         spread = _spread(design, board, usage.block_rams - board.has.block_rams)
         taken = shipped().likely(spread, board)
         if taken.limit(board.has)[1] <= 1:
-            design, usage = spread, taken
-    limit, share = usage.limit(board.has)
-    cycles = step_cycles(schedule(model, design, head=design.linear > 0), design.contexts)
-    return Choice(design, usage, cycles, megahertz, share <= 1, f"{limit}, {share:.0%}")
+            return spread, taken
+    return design, usage
 
 
 def _spread(design: Design, board: Board, short: int) -> Design:

@@ -115,6 +115,9 @@ class Loader(wiring.Component):
             m.d.comb += self.clear.eq(self.start)
         with m.If(self._written):
             m.d.sync += out["write_addr"].eq(out["write_addr"] + 1)
+        self._wrong = Signal()  # an unknown memory, or a word beyond its memory's end
+        with m.If(delayed(m, self._wrong, int(self.design.deep), reset=True)):
+            m.d.sync += self.fault.eq(1)
         self._check_depth(m)
         end = "check" if self.design.checked else "header"
         self._sum = Signal(WORD)
@@ -135,7 +138,7 @@ class Loader(wiring.Component):
                 with m.Else():
                     m.next = "count"
                     with m.If(~self._known(head)):
-                        m.d.sync += self.fault.eq(1)
+                        m.d.comb += self._wrong.eq(1)
             with m.State("count"):
                 count = self._count(m, word)
                 m.d.sync += left.eq(count)
@@ -184,7 +187,7 @@ class Loader(wiring.Component):
         writes, vector = self._written & inside, self._out["space"] == Space.VECTOR
         m.d.comb += [self._out["write_en"].eq(writes), self._out["vector_en"].eq(writes & vector)]
         with m.If(self._written & ~inside):
-            m.d.sync += self.fault.eq(1)
+            m.d.comb += self._wrong.eq(1)
 
     def _known(self, head: data.View) -> Value:
         counts = space_targets(self.design)

@@ -169,9 +169,9 @@ def _finer(given: FitOptions, model: Model, board: Board, best: Choice) -> str:
     """A size that is none of the usual ones, if it is worth a word."""
     from ..tune.hardware import candidates, front
 
-    found = front(candidates(model, board, given.contexts, largest=given.largest))[0]
-    gain = best.microseconds / found.microseconds - 1
-    if gain < WORTH:
+    found = next(iter(front(candidates(model, board, given.contexts, largest=given.largest))), None)
+    gain = best.microseconds / found.microseconds - 1 if found else 0.0
+    if found is None or gain < WORTH:
         return ""
     return (
         f"{found.design.pes} x {found.design.lanes}, no usual size, is {gain:.0%} faster: "

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from boards.board import Board
-from boards.cells.learned import shipped
-from boards.resources import Usage, cheaper, clock_of
+from boards.resources import Usage, cheaper, clock_of, with_usage
 from compiler.array.design import Design
 from compiler.array.needs import design_for
 from compiler.timing.shared import SharedCycles
@@ -123,7 +122,7 @@ def candidates(
 def _candidate(
     shape: ModelShape, design: Design, board: Board, clock: float, cycles: SharedCycles
 ) -> Candidate:
-    usage = shipped().likely(design, board)
+    design, usage = with_usage(design, board)
     limit, share = usage.limit(board.has)
     return Candidate(shape, design, cycles(shape, design), usage, limit, share, clock)
 
@@ -149,8 +148,7 @@ def space(networks: Iterable[Network], board: Board) -> Iterator[tuple[Network, 
                 continue
             taken = shared(shapes[0], first)
             for network, shape in zip(same, shapes, strict=True):
-                design = _of_bits(first, network, shape, board)
-                usage = shipped().likely(design, board)
+                design, usage = with_usage(_of_bits(first, network, shape, board), board)
                 limit, share = usage.limit(board.has)
                 yield network, Candidate(shape, design, taken, usage, limit, share, clock)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def test_points_are_what_build_makes() -> None:
     for one in found[::70]:
         made = choice(model, BOARD, one.design.pes, one.design.lanes)
         assert (made.design, made.cycles, made.fits) == (one.design, one.cycles, one.fits)
+
+
+def test_matrices_lie_in_tables_where_blocks_run_out() -> None:
+    model, there = random_network(np.random.default_rng(3), 100, 512, 16, (2, 8, 2)), board("kv260")
+    made = choice(model, there, 8, 16)
+    assert made.fits
+    assert made.design.spread
+    network = Network(100, 512, 16, 8, 2)
+    (found,) = (one for _, one in space([network], there)
+                if (one.design.pes, one.design.lanes) == (8, 16))  # fmt: skip
+    assert (found.design, found.usage, found.fits) == (
+        replace(made.design, value_bits=16, act_bits=16), made.usage, True,
+    )  # fmt: skip
 
 
 def test_the_front_is_not_dominated_and_no_slower_than_fit() -> None:
