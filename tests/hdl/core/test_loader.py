@@ -138,7 +138,7 @@ def test_unknown_memory_is_a_fault_until_the_start_and_its_packet_is_skipped(
     stream.packet(MATRIX, 0, 0, 3)
     stream.start(1)
     seen = stream.play(play)
-    lasts = range(faulty + 1, len(stream.words))  # until the start
+    lasts = range(faulty + 1 + design.deep, len(stream.words))  # until the start
     assert [t for t, (*_, fault) in enumerate(seen) if fault] == [*lasts]
 
 
