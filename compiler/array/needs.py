@@ -477,7 +477,7 @@ def design_for(
     if largest is not None:
         check_counts({"largest": largest}, least=0)
     cell = model.shape.cell
-    check_pes(found["pes"], cell)
+    check_pes(found["pes"], cell, found["lanes"])
     if options.get("compact"):
         found.setdefault("units", found["pes"] // cell_named(cell).abreast)
     dense, batched = (bool(options.pop(name, False)) for name in ("dense", "batched"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import warnings
 from contextlib import suppress
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ from sparseflow_rooms import ShadowedError, check
 from .. import __version__
 from ..pages.made.typed import as_typed
 from ..steps.options import (
+    PLAIN,
     DemoOptions,
     ReportOptions,
     SimulateOptions,
@@ -131,6 +134,9 @@ def verilog(given: VerilogOptions) -> None:
     plain = given.top is TopName.core
     contexts, largest, planes = (array.pop(name) for name in ("contexts", "largest", "planes"))
     head, dense = array.pop("head"), array.pop("dense")
+    flags = [f"--{flag.replace('_', '-')}" for flag in PLAIN if array.pop(flag)]
+    if array.pop("batched"):  # which says that matrices come from memory
+        flags = [flag for flag in flags if flag != "--streamed"] + ["--batched"]
     if not plain or array != {name: getattr(VerilogOptions, name) for name in array}:
         return  # `simulate` runs the bare core of a plain array
     build = given.out.with_name("simulation")
@@ -150,6 +156,7 @@ def verilog(given: VerilogOptions) -> None:
         *(("--planes", planes) if planes else ()),
         *(("--head",) if head else ()),
         *(("--dense-head",) if dense else ()),
+        *flags,
     )
 
 
@@ -175,7 +182,8 @@ def simulate(given: SimulateOptions) -> None:
             f"{told[0]} is cocotb beside {Simulator.free.value}, and here cocotb runs everything: "
             f"leave {told[0]} or --simulator out"
         )
-    if given.activity and (reads := "--batched" * given.batched or "--planes" * bool(given.planes)):
+    outside = {"--batched": given.batched, "--streamed": given.streamed, "--planes": given.planes}
+    if given.activity and (reads := next((name for name, on in outside.items() if on), "")):
         raise typer.BadParameter(
             "--activity is of an array whose words lie on the chip: leave "
             f"--activity or {reads} out"
@@ -202,6 +210,7 @@ def simulate(given: SimulateOptions) -> None:
         dense_head=given.dense_head,
         batched=given.batched,
         planes=given.planes,
+        **{flag: getattr(given, flag) for flag in PLAIN},
         activity=None if given.activity is None else given.activity.value,
     )
     hint("report", given.build, "--out", given.build / "report")
@@ -269,6 +278,18 @@ EXTRAS = {
 }
 
 
+def _number_named(text: str) -> str:
+    """With the value, which pydantic leaves out, where an option should have had a number."""
+    found = re.match(r"Invalid value for '(?:-\w / )?(--[\w-]+)'.*unable to parse string", text)
+    if not found:
+        return text
+    words, name = sys.argv[1:], found[1]
+    said = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    said += [after for word, after in pairwise(words) if word == name]
+    kind = "a whole number" if "integer" in text else "a number"
+    return f"{name} {' '.join(said)}: must be {kind}"
+
+
 def _reason(error: Exception) -> str:
     """What went wrong, on one line."""
     if isinstance(error, ModuleNotFoundError):
@@ -284,6 +305,7 @@ def _reason(error: Exception) -> str:
         return error.text
     # Typer's errors of use tell more than their text; its class for them depends on the release.
     text = str(getattr(error, "format_message", error.__str__)())
+    text = _number_named(text)
     # of pydantic, which Typer asks for what an option may be
     line = " ".join(text.replace("Value error, ", "").split()) or type(error).__name__
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... (all: sparseflow --debug)"

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from boards.board import board as board_of
 from boards.resources import choice
+from compiler.array.design import Design
 from compiler.lower.compile import compile_model
+from compiler.lower.image import Image
 from csb_format import Model, load_model
+from csb_format.arguments import known
 from csb_format.files.folders import held, locked, shared_folder
 from csb_format.files.ownership import check_replaceable, check_shared
 from csb_format.files.replace import replace_file
+from csb_format.scales import DesignError
 from engine.reference import IntegerModel
 from hdl.prefix import check_prefix
 from pruning.tasks.data.datasets import (
@@ -46,7 +50,7 @@ from .generating.hardware import (
 )
 from .generating.hardware import SIMULATED as HARDWARE
 from .generating.tops import emit_top
-from .options import DemoOptions, SimulateOptions, VerilogOptions
+from .options import PLAIN, DemoOptions, SimulateOptions, VerilogOptions
 from .places import check_features, has_labels, known_to, read_scaled
 from .progress import say
 from .runs.activity import FOLDER, forget, recorded
@@ -175,7 +179,7 @@ def verilog(
     else:
         if images != VerilogOptions.images:
             raise ValueError(f"images {images!r}: the bare core alone has them in other formats")
-        others = [compile_model(load_model(path), image.design, head=head) for path in also]
+        others = [_beside(path, image.design, head) for path in also]
         files = emit_top(image, out, top, prefix, base, others)
     say(f"wrote {len(files.sources)} Verilog files and {len(files.images)} images to {out}")
     return files
@@ -203,6 +207,7 @@ def simulate(
     head: bool = SimulateOptions.head,
     dense_head: bool = SimulateOptions.dense_head,
     planes: int = SimulateOptions.planes,
+    **flags: bool,
 ) -> dict[str, Any]:
     """Run the Verilog on sequences, compare everything, keep the figures in ``build``.
 
@@ -248,6 +253,8 @@ def simulate(
     planes : int
         Bits of the bus over which planes of a screened head come from a memory outside, which
         answers as late as :class:`~compiler.array.screen.bus.ScreenBus` says; 0: they lie on chip.
+    **flags : bool
+        Of :data:`.options.simulating.PLAIN`, as ``verilog`` has them.
 
     Returns
     -------
@@ -272,10 +279,12 @@ def simulate(
     whole, _ = read_scaled(data, other=known_to(packed), what=model)
     share = share_of(whole, utterances, seed)
     _check_data(packed, share.data, data)
-    together = {"streamed": True, "batched": True} if batched else {}
+    known("simulate", flags, PLAIN)
+    if batched:
+        flags |= {"streamed": True, "batched": True}
     layers = check_head(packed, head=head, dense=dense_head, batched=batched)
     image = compile_array(
-        packed, pes, lanes, contexts=contexts, largest=largest, **layers, **together, planes=planes
+        packed, pes, lanes, contexts=contexts, largest=largest, **layers, **flags, planes=planes
     )
     if board is not None:  # an unknown one ends here, before the work
         choice(packed, board_of(board), pes, lanes, contexts, largest, **layers)
@@ -318,6 +327,20 @@ def simulate(
     for line in (*told(each[-1]), *(f"{name}: {text}" for name, text in screen_rows(found))):
         say(line)
     return found
+
+
+def _beside(path: Path, design: Design, head: bool) -> Image:
+    """Another model for the same array.
+
+    Raises
+    ------
+    DesignError
+        With its file, where the array does not hold it.
+    """
+    try:
+        return compile_model(load_model(path), design, head=head)
+    except DesignError as error:
+        raise DesignError(f"{path}: {error}") from None
 
 
 def report(run_dir: Path, out: Path) -> None:

@@ -26,6 +26,7 @@ OPTIONAL = (
     *("projectors", "linear", "max_align", "train", "indexed", "row_bits", "row_shift"),
     *("spread", "forward", "slot_units", "slot_results"),
 )
+MOST_MULTIPLIERS = 65_536  # several times those of the largest devices
 MOST_ALIGN = 31  # of sums that a design learns from
 MOST_ACC = 62  # bits of them, as models have 64
 DICE_BITS = 24  # below the last bit of a master that an update is rounded from
@@ -62,7 +63,7 @@ def check_array(array: Parameters) -> None:
     _check_spread(array)
     _check_batched(array)
     _check_shallow(array)
-    check_pes(array.pes, array.cell)
+    check_pes(array.pes, array.cell, array.lanes)
     _check_units(array)
     _check_widths(array)
 
@@ -295,7 +296,8 @@ def _check_batched(array: Parameters) -> None:
         )
     if not 2 <= array.contexts <= MOST_STREAMS:
         raise DesignError(
-            f"contexts = {array.contexts}: a batched design has 2 to {MOST_STREAMS} streams"
+            f"contexts = {array.contexts}: a batched design has 2 to {MOST_STREAMS} streams; take "
+            "so many contexts, or leave batched out"
         )
     if array.output_depth < LEAST_OUTPUT:
         raise DesignError(
@@ -359,9 +361,14 @@ def _check_beat(array: Parameters, name: str, count: int, share: str, most: int)
         )
 
 
-def check_pes(pes: int, cell: str = LSTM) -> None:
-    """Raise a :class:`.DesignError` unless the gates of a unit fit side by side."""
+def check_pes(pes: int, cell: str = LSTM, lanes: int = 1) -> None:
+    """Raise a :class:`.DesignError` unless the gates of a unit fit side by side, and a device."""
     abreast = cell_named(cell).abreast
+    if pes * lanes > MOST_MULTIPLIERS:
+        raise DesignError(
+            f"pes = {pes}: these have at least {pes * lanes:,} multipliers, and no device has more "
+            f"than {MOST_MULTIPLIERS:,}; take fewer"
+        )
     if pes < 1 or pes % abreast:
         wanted = f"a multiple of {abreast}, one PE a gate" if abreast > 1 else "at least 1"
         raise DesignError(f"pes = {pes}: must be {wanted}")

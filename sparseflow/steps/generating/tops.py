@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.abi.dma import PAGE
+from compiler.array.screen.design import BUS_BITS
 from compiler.lower.image import Image
 from csb_format.files.folders import replaced_folder
 from csb_format.scales import DesignError
@@ -45,7 +46,7 @@ def top_of(given: VerilogOptions) -> Top:
     for name in HAVE:
         check_of_top(name, getattr(given, name), given.top)
     if given.base is not None and (given.base < 0 or given.base % PAGE):
-        raise DesignError(f"--base {given.base}: must be a multiple of {PAGE}")
+        raise DesignError(f"--base {given.base}: must be a multiple of {PAGE}, at least 0")
     if given.also and given.base is None:
         raise DesignError("--also puts models into memory behind the first: give --base too")
     return Top(
@@ -70,6 +71,9 @@ def read_bus(bits: int | None) -> ReadBus:
     """The port to memory, of these bits or as usual."""
     from hdl.dram.reader import ReadBus
 
+    if bits is not None and bits not in BUS_BITS:
+        *others, last = BUS_BITS
+        raise DesignError(f"bus_bits = {bits}: must be {', '.join(map(str, others))} or {last}")
     return ReadBus() if bits is None else ReadBus(bits)
 
 

@@ -21,6 +21,7 @@ from .regress import RegressOptions
 from .said import Said
 from .shared import SEED, ModelFile, Seed
 from .simulating import (
+    PLAIN,
     DemoOptions,
     IpOptions,
     ReportOptions,
@@ -39,6 +40,7 @@ from .tuning import (
 from .words import BudgetName, EngineName, Images, PoolName, Replayer, Simulator, TopName
 
 __all__ = [
+    "PLAIN",
     "SEED",
     "BoardsOptions",
     "BudgetName",

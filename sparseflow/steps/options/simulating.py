@@ -13,6 +13,7 @@ from .shared import SEED, Cocotb, Contexts, Lanes, Largest, ModelFile, Pes, Plan
 from .words import ActivityForm, BusTopName, Images, Simulator, TopName
 
 __all__ = [
+    "PLAIN",
     "DemoOptions",
     "IpOptions",
     "ReportOptions",
@@ -23,6 +24,34 @@ __all__ = [
 
 
 ARRAY, TOP = "The array", "The top"  # under which options stand in the help
+
+
+Deep = Annotated[
+    bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
+]
+Shallow = Annotated[
+    bool, Said("Fewer registers: fewer cycles, a lower clock.", name="--shallow", panel=ARRAY)
+]
+Streamed = Annotated[
+    bool, Said("The matrices come from memory for every frame.", name="--streamed", panel=ARRAY)
+]
+BankParts = Annotated[
+    bool, Said("Vector banks in memories of 64 places: for AMD.", name="--parts", panel=ARRAY)
+]
+Unguarded = Annotated[
+    bool,
+    Said(
+        "Vector banks without logic for reads of what is being written.",
+        name="--unguarded",
+        panel=ARRAY,
+    ),
+]
+BlockBanks = Annotated[
+    bool,
+    Said("Vector banks in block memories, whatever their size.", name="--block-banks", panel=ARRAY),
+]
+PLAIN = ("deep", "shallow", "streamed", "parts", "unguarded", "block_banks")
+"""Flags of a design that `verilog` and `simulate` both have."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +88,9 @@ class VerilogOptions:
     ] = False
     largest: Largest = None
     planes: Planes = 0
-    deep: Annotated[
-        bool, Said("More registers: a higher clock, more cycles.", name="--deep", panel=ARRAY)
-    ] = False
-    shallow: Annotated[
-        bool, Said("Fewer registers: fewer cycles, a lower clock.", name="--shallow", panel=ARRAY)
-    ] = False
-    streamed: Annotated[
-        bool,
-        Said("The matrices come from memory for every frame.", name="--streamed", panel=ARRAY),
-    ] = False
+    deep: Deep = False
+    shallow: Shallow = False
+    streamed: Streamed = False
     batched: Annotated[
         bool,
         Said(
@@ -85,26 +107,9 @@ class VerilogOptions:
         bool,
         Said("With --checked: memories are read while they are idle.", name="--walk", panel=ARRAY),
     ] = False
-    parts: Annotated[
-        bool,
-        Said("Vector banks in memories of 64 places: for AMD.", name="--parts", panel=ARRAY),
-    ] = False
-    unguarded: Annotated[
-        bool,
-        Said(
-            "Vector banks without logic for reads of what is being written.",
-            name="--unguarded",
-            panel=ARRAY,
-        ),
-    ] = False
-    block_banks: Annotated[
-        bool,
-        Said(
-            "Vector banks in block memories, whatever their size.",
-            name="--block-banks",
-            panel=ARRAY,
-        ),
-    ] = False
+    parts: BankParts = False
+    unguarded: Unguarded = False
+    block_banks: BlockBanks = False
     bits: Annotated[
         int | None,
         Said("Of s_axis and m_axis: 32 to 1024. Default: 64.", least=32, most=1024, panel=TOP),
@@ -206,6 +211,12 @@ class SimulateOptions:
             name="--batched",
         ),
     ] = False
+    deep: Deep = False
+    shallow: Shallow = False
+    streamed: Streamed = False
+    parts: BankParts = False
+    unguarded: Unguarded = False
+    block_banks: BlockBanks = False
     activity: Annotated[
         ActivityForm | None,
         Said("Run once more and write how often each signal changes, for power tools."),

@@ -15,7 +15,7 @@ from csb_format.extras import install
 from csb_format.random_models import random_model
 from sparseflow.commands import cli
 from sparseflow.steps.generating.tops import top_of
-from sparseflow.steps.options import VerilogOptions
+from sparseflow.steps.options import PLAIN, VerilogOptions
 from sparseflow.steps.tuning.controls import QAT, Controls
 
 COMMANDS = ["prune", "pack", "verilog", "simulate", "report", "demo"]
@@ -268,6 +268,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "head": False,
                 "dense_head": False,
                 "batched": False,
+                **dict.fromkeys(PLAIN, False),
                 "activity": None,
             },
         ),
@@ -294,6 +295,7 @@ def test_help_tells_the_layout_of_files(run: Run, capsys: pytest.CaptureFixture[
                 "head": False,
                 "dense_head": False,
                 "batched": False,
+                **dict.fromkeys(PLAIN, False),
                 "activity": None,
             },
         ),
@@ -383,7 +385,9 @@ def test_programming_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         ("demo --lanes 0", "'--lanes': 0 must be at least 1"),
         ("demo --seed -1", "'--seed': -1 must be 0 to 4294967295"),
         ("demo --icarus -2", "'--icarus': -2 must be at least 0"),
-        ("demo --pes many", "'--pes': "),
+        ("demo --pes many", "--pes many: must be a whole number"),
+        ("demo --pes=8x", "--pes 8x: must be a whole number"),
+        ("prune a --data b --out c --sparsity high", "--sparsity high: must be a number"),
         ("prune a --data b --out c --sparsity 1.5", "'--sparsity': 1.5 must be 0 to 1"),
         ("prune a --data b --out c --sparsity nan", "'--sparsity': nan must be 0 to 1"),
         ("prune a --data b --out c --epochs 0", "'--epochs': 0 must be at least 1"),

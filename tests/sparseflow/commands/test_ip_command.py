@@ -26,6 +26,8 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = random_model(np.random.default_rng(0), 4, 8, banks=2, k_ih=1, k_hh=1)
     for name in ("my net", "ram", "模型"):
         save_model(tmp_path / f"{name}.safetensors", model)
+    wide = random_model(np.random.default_rng(0), 4, 32, banks=2, k_ih=1, k_hh=1)
+    save_model(tmp_path / "wide.safetensors", wide)
     return tmp_path
 
 
@@ -78,10 +80,16 @@ def test_verilog_takes_a_prefix_and_other_images_follow(run: Run, at: Path) -> N
     [
         (["--top", "axi", "--bus-bits", 64], "--bus-bits is of --top dram: leave it out for axi"),
         (["--bits", 64], "--bits is of --top axi and dram: leave it out for core"),
-        (["--top", "dram", "--bus-bits", 96], "data_bits = 96: must be 64, 128, 256 or 512"),
+        (["--top", "dram", "--bus-bits", 96], "bus_bits = 96: must be 64, 128, 256 or 512"),
+        (["--pes", 100000], "no device has more than 65,536"),
+        (["--top", "dram", "--base", -4096], "must be a multiple of 4096, at least 0"),
         (["--top", "axi", "--bits", 48], "bits = 48: take 32, 64, 128, 256, 512 or 1024 bits"),
         (["--top", "dram", "--base", 100], "--base 100: must be a multiple of 4096"),
         (["--top", "dram", "--base", 1 << 63], "must be a multiple of 4096 below 2**40"),
+        (
+            ["--top", "dram", "--base", 0, "--also", "wide.safetensors"],
+            "wide.safetensors: the model",
+        ),
         (["--top", "dram", "--base", (1 << 40) - 4096], "end behind the 40 bits of an address"),
         (["--top", "link", "--streamed"], "carries no words of a matrix"),
         (["--top", "dram", "--also", "my net.safetensors"], "give --base too"),

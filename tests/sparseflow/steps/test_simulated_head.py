@@ -69,6 +69,22 @@ def test_logits_of_the_array_are_compared_and_scored(
     assert "--head" in found["commands"][-1]
 
 
+def test_flags_of_a_design_are_simulated(run: Run, tmp_path: Path) -> None:
+    path, data = written(tmp_path, network())
+    seen = []
+    for n, flags in enumerate(
+        ((), ("--shallow", "--block-banks", "--unguarded"), ("--streamed", "--deep", "--parts"))
+    ):
+        given = ("--data", data, "--build", tmp_path / str(n), "--simulator", "icarus")
+        assert run("simulate", path, *given, *ARRAY, *flags) == 0
+        found = read_figures(tmp_path / str(n))
+        assert found["mismatches"] == 0
+        seen.append((found["hashes"]["verilog"], found["cycles_per_step"]["rtl"]))
+    plain, shallow, deep = seen
+    assert len({code for code, _ in seen}) == 3
+    assert shallow[1] < plain[1] < deep[1]
+
+
 def test_of_a_head_on_the_array_the_figures_count_its_weights() -> None:
     model = network((4,))
     alone, whole = (compile_array(model, 4, 2, head=head).design for head in (False, True))
