@@ -218,7 +218,8 @@ class Accelerator(wiring.Component):
         source, sink = self._core.states, self._output.states
         # of sums of columns is told as they leave the core
         if self.design.deep and not self.design.backward:
-            m.submodules.leaving = _queue(m, source, sink)
+            # a block memory answers late: the wire from it to the queue would be too long
+            m.submodules.leaving = _queue(m, _registered(m, source), sink)
         else:
             wiring.connect(m, source, sink)
 
@@ -460,6 +461,21 @@ def _wire(m: Module, top: Accelerator, prefix: str, block: wiring.PureInterface)
     for name, member in block.signature.members.items():
         port, pin = getattr(top, f"{prefix}_{name}"), getattr(block, name)
         m.d.comb += pin.eq(port) if member.flow is wiring.In else port.eq(pin)
+
+
+def _registered(m: Module, source: stream.Interface) -> stream.Interface:
+    """The stream behind a register in the core's domain: a cycle later, a payload a cycle."""
+    payload = source.payload
+    later = stream.Signature(payload.shape()).create()
+    kept, valid = Signal.like(payload, reset_less=True), Signal()
+    m.d.comb += [
+        later.payload.eq(kept),
+        later.valid.eq(valid),
+        source.ready.eq(~valid | later.ready),
+    ]
+    with m.If(source.ready):
+        m.d.core += [kept.eq(payload), valid.eq(source.valid)]
+    return later
 
 
 def _queue(m: Module, source: stream.Interface, sink: stream.Interface) -> Elaboratable:
