@@ -95,8 +95,10 @@ def test_a_field_is_left_out(tmp_path: Path, name: str) -> None:
 
 def test_the_largest_is_bounded_work(tmp_path: Path) -> None:
     largest = GOOD | {"lanes": 65532, "pes": 65532, "units": 1, "contexts": 65535}
-    (tmp_path / "d").write_text(json.dumps(largest))
-    EmulatedLine(read_design(tmp_path / "d"))
+    assert "no device has more" in _refused(tmp_path / "d", json.dumps(largest).encode())
+    for pes, lanes in ((65532, 1), (4, 16384)):
+        (tmp_path / "d").write_text(json.dumps(largest | {"pes": pes, "lanes": lanes}))
+        EmulatedLine(read_design(tmp_path / "d"))
 
 
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
