@@ -29,7 +29,7 @@ class _Design:
     middle : float
         Logarithm, mean of the runs.
     known : mapping of str to float
-        Its features; none where a row does not tell them.
+        Its features.
     """
 
     kind: str

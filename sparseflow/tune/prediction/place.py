@@ -21,6 +21,7 @@ __all__ = ["CALL", "place", "placed"]
 
 CALL = f"{__name__}:place"
 TOLD = ("board", "network", "pes", "lanes", "seed", "seeds", "hardware")
+"""What tells one placing from another."""
 PLACERS = 2  # that a family has, at most: each may be at it until its limit
 
 
@@ -88,19 +89,16 @@ def placed(
     ValueError
         If a job fails otherwise, with the end of its log.
     """
-    had = {canonical(_said_of(row)): dict(row) for row in before}
+    had = {canonical({name: row.get(name) for name in TOLD}): dict(row) for row in before}
+    known = [canonical({"board": b.name, **drawn.plain, **_made(seeds)}) for b, drawn in asked]
     limit = (2 + PLACERS * (len(seeds) + 1)) * LIMIT
     tasks = [
         Task(str(n), CALL, {"board": b.name, "seeds": list(seeds), **drawn.plain}, limit=limit,
              version=VERSION)
         for n, (b, drawn) in enumerate(asked)
-        if _known(b, drawn, seeds) not in had
+        if known[n] not in had
     ]  # fmt: skip
-    found = {
-        str(n): had[one]
-        for n, (b, drawn) in enumerate(asked)
-        if (one := _known(b, drawn, seeds)) in had
-    }
+    found = {str(n): had[one] for n, one in enumerate(known) if one in had}
     for key, outcome in run_tasks(tasks, store, engine):
         b, drawn = asked[int(key)]
         if outcome.failure:
@@ -108,15 +106,6 @@ def placed(
         found[key] = _row(b, drawn, seeds, outcome.value)
         tell(f"{len(found)} of {len(asked)} placed: {named(b, drawn)}, {_said(outcome.value)}")
     return [found[str(n)] for n in range(len(asked))]
-
-
-def _known(b: Board, drawn: Drawn, seeds: Sequence[int]) -> bytes:
-    """What tells one placing from another."""
-    return canonical(_said_of({"board": b.name, **drawn.plain, **_made(seeds)}))
-
-
-def _said_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row.get(name) for name in TOLD}
 
 
 def _made(seeds: Sequence[int]) -> dict[str, Any]:

@@ -51,11 +51,13 @@ def test_pairs_of_arrays_are_those_of_the_model() -> None:
     """The larger of two arrays is hardly ever slower, and never by more than some cycles."""
     pairs = RECORD["pairs"]
     assert pairs["count"] == len(SHAPES) * 2 * len(STREAMS) * (len(GRID) - 1)
-    assert len(pairs["slower"]) <= 6
-    assert all(row["cycles"][1] - row["cycles"][0] <= 3 for row in pairs["slower"])
+    for streams, slower, cycles in ((1, 2, 1), (2, 2, 3), (4, 2, 3)):
+        found = [row["cycles"] for row in pairs["slower"] if row["streams"] == streams]
+        assert len(found) <= slower
+        assert all(many - few <= cycles for few, many in found)
     (held,) = (held for held in SHAPES if held.name == "key words, GRU")
-    found = json.loads(json.dumps(pairs_of(held, 8, 1)))
-    assert found == [
+    again = json.loads(json.dumps(pairs_of(held, 8, 1)))
+    assert again == [
         row
         for row in pairs["slower"]
         if (row["shape"], row["N"], row["streams"]) == (held.name, 8, 1)
